@@ -1,0 +1,130 @@
+"""The agent: looks at a machine and changes it. Runs on the machine, under the Python that is there.
+
+    agent.pyz look     everything managed, as one document     {"asked": [[kind, id, spec]], "programs": [...]}
+    agent.pyz do       one change, as a transaction            {"kind", "id", "verb": "ensure"|"remove", "run", ...}
+    agent.pyz wait     how far a job is                        {"job": id, "wait_s": seconds}
+    agent.pyz read     a file's text, for a before/after       {"id": path, "nonce": str or absent}
+    agent.pyz run ID   the detached side of a job
+
+The request is one line of JSON on stdin (its end is never waited for); the answer is one ASCII document on stdout and
+nothing else. An expected failure is {"error": {what, why, fix}} and exit code 1; a traceback is a bug.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Optional
+
+from errors import Refused
+from home import Home
+from jobs import Jobs
+from system import Progress, State, System, no_progress, this_system
+
+
+def kinds(system: System, home: Home) -> dict[str, Any]:
+    """Every kind of resource by name; each has look(asked), ensure(request, progress), remove(request, progress)."""
+    from containers import Compose
+    from downloads import Releases
+    from files import Directories, Files
+    from models import Models
+    from services import Services
+    from tailnet import Serve
+
+    every = {
+        "file": Files,
+        "directory": Directories,
+        "release": Releases,
+        "service": Services,
+        "model": Models,
+        "compose": Compose,
+        "serve": Serve,
+    }
+    return {name: kind(system, home) for name, kind in every.items()}
+
+
+class Agent:
+    """The verbs."""
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.system = system
+        self.home = home
+        self.kinds = kinds(system, home)
+
+    def look(self, request: State) -> State:
+        """The machine, the manifest, and the state of all that is in either the manifest or the request."""
+        import machine
+
+        asked: dict[str, dict[str, State]] = {name: {} for name in self.kinds}
+        manifest = self.home.manifest()
+        for each in manifest:
+            asked[each["kind"]][each["id"]] = each.get("spec", {})
+        for kind, name, spec in request.get("asked", []):
+            asked[kind][name] = spec
+        return {
+            "machine": machine.look(self.system, request.get("programs", [])),
+            "manifest": [[each["kind"], each["id"]] for each in manifest],
+            "provenance": self.home.read("provenance.json"),
+            "state": {kind: self._state(kind, wanted) for kind, wanted in asked.items()},
+        }
+
+    def _state(self, kind: str, wanted: dict[str, State]) -> dict[str, Optional[State]]:
+        """A kind that cannot be looked at says so in each of its resources; the others are still seen."""
+        try:
+            return dict(self.kinds[kind].look(wanted)) if wanted else {}
+        except Refused as refused:
+            return {name: {"unknown": refused.to_json()} for name in wanted}
+
+    def do(self, request: State) -> State:
+        """Make one change; a long one (`job`) goes on by itself, and the answer tells how far it is."""
+        self.home.take_lease(request["run"])
+        self.home.leave_provenance(request["run"])
+        if request.get("job"):
+            jobs = Jobs(self.system, self.home)
+            return self.wait({"job": jobs.start(request), "wait_s": request["wait_s"], "run": request["run"]})
+        return {"state": self.work(request, no_progress)}
+
+    def work(self, request: State, progress: Progress) -> State:
+        kind = self.kinds[request["kind"]]
+        change = {"ensure": kind.ensure, "remove": kind.remove}[request["verb"]]
+        state: State = change(request, progress)
+        return state
+
+    def wait(self, request: State) -> State:
+        self.home.take_lease(request["run"])
+        found = Jobs(self.system, self.home).wait(request["job"], request["wait_s"])
+        return (
+            {"state": found["answer"]}
+            if found["state"] == "done"
+            else {"job": found["job"], "progress": found["progress"]}
+        )
+
+    def read(self, request: State) -> State:
+        answer: State = self.kinds["file"].read(request)
+        return answer
+
+
+def main() -> int:
+    system = this_system()
+    home = Home(system)
+    if sys.argv[1] == "run":
+        agent = Agent(system, home)
+        Jobs(system, home).run(sys.argv[2], agent.work)
+        return 0
+    answer_to = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
+    os.dup2(2, 1)  # whoever else prints talks to stderr, never into the answer
+    request = json.loads(sys.stdin.buffer.readline() or b"{}")
+    try:
+        agent = Agent(system, home)
+        verb = {"look": agent.look, "do": agent.do, "wait": agent.wait, "read": agent.read}[sys.argv[1]]
+        answer, code = verb(request), 0
+    except Refused as refused:
+        answer, code = {"error": refused.to_json()}, 1
+    with answer_to:
+        json.dump(answer, answer_to)
+        answer_to.write("\n")
+    return code
+
+
+sys.exit(main())

@@ -1,0 +1,256 @@
+"""Releases: an archive fetched by URL, proven by its sha256, unpacked beside, and named only when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from typing import IO, Optional
+
+from errors import Refused, why_of
+from files import BLOCK, sha256_of
+from home import Home, discard
+from system import Progress, State, System
+
+MARK = ".release.json"
+STALL_S = 60
+TRIES = 5
+ROOM_FACTOR = 4  # archive + what it unpacks to, generously
+
+
+class Releases:
+    """Kind `release`. Identity: the directory that holds one directory a version.
+
+    State: {"versions": {version: {"sha256", "intact"}}} or None. `intact` compares every file's size, time and mode
+    with what was unpacked.
+    """
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.system = system
+        self.home = home
+
+    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
+        return {path: self.state(path) for path in asked}
+
+    def state(self, directory: str) -> Optional[State]:
+        if not os.path.isdir(directory):
+            return None
+        versions = {}
+        for version in sorted(os.listdir(directory)):
+            mark = _mark(os.path.join(directory, version))
+            if mark:
+                intact = _contents(os.path.join(directory, version)) == mark["contents"]
+                versions[version] = {"sha256": mark["sha256"], "intact": intact}
+        return {"versions": versions}
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        """`request`: id, version, url, sha256. Resumes a download that was cut; keeps one older version."""
+        directory, version = request["id"], request["version"]
+        self.home.remember("release", directory)
+        archive = self._fetch(request, progress)
+        try:
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+            aside = os.path.join(directory, f".{version}.new")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.mkdir(aside, 0o755)
+            progress({"what": "unpacking"})
+            unpack(archive, aside)
+            mark = {
+                "version": version,
+                "sha256": request["sha256"],
+                "url": request["url"],
+                "contents": _contents(aside),
+            }
+            with open(os.path.join(aside, MARK), "w", encoding="utf-8") as file:
+                json.dump(mark, file)
+                file.flush()
+                os.fsync(file.fileno())
+            self._name(aside, os.path.join(directory, version))
+        except OSError as error:
+            raise Refused(
+                f"unpack {request['url']}", why_of(error), "free some disk space and converge again"
+            ) from error
+        discard(archive)
+        self._drop_old(directory, version)
+        return {"release": {directory: self.state(directory)}}
+
+    @staticmethod
+    def _name(aside: str, final: str) -> None:
+        """The version appears whole. A damaged one of the same name steps aside first."""
+        if os.path.exists(final):
+            broken = f"{os.path.dirname(final)}/.{os.path.basename(final)}.broken"
+            shutil.rmtree(broken, ignore_errors=True)
+            os.rename(final, broken)
+            os.rename(aside, final)
+            shutil.rmtree(broken, ignore_errors=True)
+        else:
+            os.rename(aside, final)
+
+    def _fetch(self, request: State, progress: Progress) -> str:
+        """The archive in our own folder, whole and proven."""
+        part = os.path.join(self.home.folder("downloads"), request["sha256"])
+        self._drop_other_parts(part)
+        if not (os.path.exists(part) and sha256_of(part) == request["sha256"]):
+            fetch(request["url"], part, progress)
+        found = sha256_of(part)
+        if found != request["sha256"]:
+            discard(part)
+            raise Refused(
+                f"download {request['url']}",
+                f"its sha256 is {found}, not {request['sha256']}",
+                "check the URL and the sha256 in group_data; nothing was installed",
+            )
+        return part
+
+    @staticmethod
+    def _drop_other_parts(part: str) -> None:
+        for name in os.listdir(os.path.dirname(part)):
+            if name != os.path.basename(part):
+                discard(os.path.join(os.path.dirname(part), name))
+
+    def _drop_old(self, directory: str, version: str) -> None:
+        """Keep this version and the youngest other one, to go back to."""
+        others = [each for each in os.listdir(directory) if each != version and _mark(os.path.join(directory, each))]
+        others.sort(key=lambda each: os.path.getmtime(os.path.join(directory, each, MARK)))
+        for each in others[:-1]:
+            shutil.rmtree(os.path.join(directory, each), ignore_errors=True)
+
+    def remove(self, request: State, progress: Progress) -> State:
+        directory = request["id"]
+        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+            if _mark(os.path.join(directory, name)) or name.endswith((".new", ".broken")):
+                shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+        with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
+            os.rmdir(directory)
+        self.home.forget("release", directory)
+        return {"release": {directory: None}}
+
+
+def fetch(url: str, path: str, progress: Progress) -> None:
+    """Download `url` to `path`, going on where an earlier try stopped. Raises Refused."""
+    problem: Exception = OSError("no answer")
+    for _ in range(TRIES):
+        have = os.path.getsize(path) if os.path.exists(path) else 0
+        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+        try:
+            with urllib.request.urlopen(request, timeout=STALL_S) as reply:
+                if _receive(reply, path, have, progress):
+                    return
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # nothing beyond what we have
+                return
+            if error.code < 500:
+                raise Refused(
+                    f"download {url}",
+                    f"the server says {error.code} {error.reason}",
+                    "check the URL in group_data",
+                ) from error
+            problem = error
+        except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) == 28:
+                raise Refused(
+                    f"download {url}", "the disk is full", "free some disk space and converge again"
+                ) from error
+            problem = error
+    raise Refused(f"download {url}", why_of(problem), "check this machine's way to the internet and converge again")
+
+
+def _receive(reply: http.client.HTTPResponse, path: str, have: int, progress: Progress) -> bool:
+    """Append the body. True when all of it came."""
+    if reply.status != 206:
+        have = 0
+    left = int(reply.headers.get("Content-Length") or 0)
+    total = have + left
+    free = shutil.disk_usage(os.path.dirname(path)).free
+    if total * ROOM_FACTOR - have > free:
+        raise Refused(
+            f"download {os.path.basename(reply.url)}",
+            f"it wants about {total * ROOM_FACTOR / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
+            "free some disk space and converge again",
+        )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if have else os.O_TRUNC), 0o600)
+    done = have
+    with os.fdopen(descriptor, "ab" if have else "wb") as file:
+        for block in iter(lambda: reply.read(BLOCK), b""):
+            file.write(block)
+            done += len(block)
+            progress({"what": "downloading", "done": done, "total": total})
+    return done == total
+
+
+def unpack(archive: str, into: str) -> None:
+    """Unpack a zip, or a tar in any usual compression, told by its first bytes. Refuses names that lead outside."""
+    with open(archive, "rb") as file:
+        start = file.read(4)
+    if start[:2] == b"PK":
+        with zipfile.ZipFile(archive) as packed:
+            _refuse_outside(packed.namelist(), archive)
+            packed.extractall(into)  # noqa: S202  every name was looked at
+    elif start == b"\x28\xb5\x2f\xfd":
+        _unpack_zstd(archive, into)
+    else:
+        with tarfile.open(archive) as tar:
+            _extract(tar, into)
+
+
+def _unpack_zstd(archive: str, into: str) -> None:
+    program = shutil.which("zstd")
+    if not program:
+        raise Refused(
+            f"unpack {archive}",
+            "there is no zstd on this machine",
+            "run scripts/bootstrap.sh there: it installs zstd",
+        )
+    with subprocess.Popen([program, "-dcq", archive], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        stream: IO[bytes] = process.stdout  # type: ignore[assignment]
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            _extract(tar, into)
+        stream.read()
+    if process.returncode:
+        raise Refused(f"unpack {archive}", "zstd found it damaged", "converge again")
+
+
+def _extract(tar: tarfile.TarFile, into: str) -> None:
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(into, filter="data")
+        return
+    for member in tar:
+        _refuse_outside([member.name, *([member.linkname] if member.islnk() else [])], "the archive")
+        tar.extract(member, into)
+
+
+def _refuse_outside(names: list[str], archive: str) -> None:
+    for name in names:
+        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+            raise Refused(
+                f"unpack {archive}",
+                f"it holds the name {name!r}, which leads outside",
+                "do not trust this archive",
+            )
+
+
+def _mark(directory: str) -> Optional[State]:
+    try:
+        with open(os.path.join(directory, MARK), encoding="utf-8") as file:
+            return json.load(file)  # type: ignore[no-any-return]
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _contents(directory: str) -> State:
+    """{relative path: [size, seconds, mode]} of every file and link."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name != MARK or folder != directory:
+                stat = os.lstat(path)
+                found[os.path.relpath(path, directory)] = [stat.st_size, int(stat.st_mtime), stat.st_mode]
+    return found

@@ -1,0 +1,23 @@
+"""What every expected failure looks like: one sentence in three parts."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """`what` could not be done, `why`, and the `fix`. Reaches the desk as {"error": {...}}, never as a traceback."""
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        super().__init__(what, why, fix)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def to_json(self) -> dict[str, str]:
+        return {"what": self.what, "why": self.why, "fix": self.fix}
+
+
+def why_of(error: BaseException) -> str:
+    """The operating system's own words for an error, without Python's numbers around them."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    name = getattr(error, "filename", None)
+    return f"{text}: {name}" if name else str(text)

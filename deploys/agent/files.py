@@ -1,0 +1,203 @@
+"""Files and directories: looked at by hash and access, replaced in one step, the last good version kept."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import hashlib
+import hmac
+import os
+import shutil
+import stat
+import tempfile
+from typing import Optional
+
+from errors import Refused, why_of
+from home import Home, discard
+from programs import run
+from system import Progress, State, System
+
+BLOCK = 1 << 20
+
+
+def sha256_of(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Files:
+    """Kind `file`. Identity: its path. State: {"sha256", "access"} or None; a directory in its place is said."""
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.system = system
+        self.home = home
+
+    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
+        return {path: self.state(path) for path in asked}
+
+    def state(self, path: str) -> Optional[State]:
+        try:
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                return {"sha256": None, "access": None, "is": "no regular file"}
+            return {"sha256": sha256_of(path), "access": self.system.access_of(path)}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise Refused(f"read {path}", why_of(error), "look at its permissions") from error
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        """Write beside, grant, checksum, check, keep the last good, replace.
+
+        `request`: path, content (base64), sha256, optional check (arguments; "{file}" stands for the temporary),
+        access (see `System.grant`), optional proven_by (kind and id of what proves it good).
+        """
+        path = request["id"]
+        if os.path.isdir(path) and not os.path.islink(path):
+            raise Refused(f"write {path}", "a directory is there", "move that directory away and converge again")
+        content = base64.b64decode(request["content"])
+        if hashlib.sha256(content).hexdigest() != request["sha256"]:
+            raise Refused(f"write {path}", "it did not arrive whole", "converge again")
+        present = self.state(path)
+        self.home.remember("file", path)  # before the change: cut off after it, we still know that it is ours
+        if present and present["sha256"] == request["sha256"]:
+            self._regrant(path, request)
+        else:
+            self._replace(path, content, request, present)
+            self.home.remember("file", path, unproven=bool(request.get("proven_by")))
+        return {"file": {path: self.state(path)}}
+
+    def _regrant(self, path: str, request: State) -> None:
+        try:
+            self.system.grant(path, request["access"])
+        except OSError as error:
+            raise Refused(f"set the access of {path}", why_of(error), "look at its owner") from error
+
+    def _replace(self, path: str, content: bytes, request: State, present: Optional[State]) -> None:
+        temporary = ""
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self.system.grant(temporary, request["access"])
+            if sha256_of(temporary) != request["sha256"]:
+                raise Refused(f"write {path}", "what the disk holds is not what was written", "check the disk")
+            if request.get("check"):
+                self._check(path, temporary, request["check"])
+            if present and present["sha256"] and not self.home.entry("file", path).get("unproven"):
+                self.keep(path)
+            self.system.replace(temporary, path)
+        except OSError as error:
+            raise Refused(f"write {path}", why_of(error), _fix_for(error)) from error
+        finally:
+            if temporary:
+                discard(temporary)
+
+    def _check(self, path: str, temporary: str, arguments: list[str]) -> None:
+        """The program's own word that it would accept the file, before the file has its name."""
+        command = [each.replace("{file}", temporary) for each in arguments]
+        done = run(command)
+        if done.code:
+            why = done.why().replace(temporary, path)
+            raise Refused(f"replace {path}", f"{arguments[0]} refuses it: {why}", "correct the template or its data")
+
+    def keep(self, path: str) -> None:
+        """Copy the present version, with its access, to where `put_back` finds it."""
+        kept = self.home.kept(path)
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(kept), prefix=".new-")
+        os.close(descriptor)
+        shutil.copyfile(path, temporary)
+        self.home.write(
+            os.path.join("kept", os.path.basename(kept) + ".json"),
+            {"path": path, "access": self.system.access_of(path)},
+        )
+        self.system.replace(temporary, kept)
+
+    def put_back(self, path: str) -> bool:
+        """The last good version takes its name again. False when there is none."""
+        kept = self.home.kept(path)
+        before = self.home.read(os.path.join("kept", os.path.basename(kept) + ".json"))
+        if not before or not os.path.exists(kept):
+            return False
+        with open(kept, "rb") as file:
+            content = file.read()
+        request = {"id": path, "sha256": hashlib.sha256(content).hexdigest(), "access": before["access"]}
+        self._replace(path, content, request, None)
+        self.home.remember("file", path, unproven=False)
+        return True
+
+    def put_back_unproven(self, paths: list[str]) -> list[str]:
+        """Put back each of `paths` that nothing has proven good since it was written. Gives those put back."""
+        return [each for each in paths if self.home.entry("file", each).get("unproven") and self.put_back(each)]
+
+    def remove(self, request: State, progress: Progress) -> State:
+        path = request["id"]
+        for each in (path, self.home.kept(path), self.home.kept(path) + ".json"):
+            discard(each)
+        self.home.forget("file", path)
+        return {"file": {path: None}}
+
+    def read(self, request: State) -> State:
+        """Its text for a before/after. With `nonce` (a secret file) values come as keyed fingerprints only."""
+        try:
+            with open(request["id"], "rb") as file:
+                text = file.read(BLOCK).decode("utf-8", "replace")
+        except OSError:
+            return {"text": ""}
+        nonce = request.get("nonce")
+        return {"text": "".join(fingerprinted(text, nonce)) if nonce else text}
+
+
+def fingerprinted(text: str, nonce: str) -> list[str]:
+    """`NAME=value` lines with each value as a keyed hash: comparable within one run, worth nothing after it."""
+    lines = []
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        mark = hmac.new(nonce.encode(), value.encode(), hashlib.sha256).hexdigest()[:12]
+        lines.append(f"{name}={mark}\n" if equals else "#\n")
+    return lines
+
+
+def _fix_for(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some disk space and converge again; the old file is untouched"
+    return "look at that path on the machine; the old file is untouched"
+
+
+class Directories:
+    """Kind `directory`. Identity: its path. State: {"access"} or None. Removed only when empty."""
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.system = system
+        self.home = home
+
+    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
+        return {path: self.state(path) for path in asked}
+
+    def state(self, path: str) -> Optional[State]:
+        return {"access": self.system.access_of(path)} if os.path.isdir(path) else None
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        path = request["id"]
+        try:
+            if not os.path.isdir(path):
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                os.mkdir(path, 0o700)
+            self.system.grant(path, request["access"])
+        except OSError as error:
+            raise Refused(f"make directory {path}", why_of(error), "move away what is there") from error
+        self.home.remember("directory", path)
+        return {"directory": {path: self.state(path)}}
+
+    def remove(self, request: State, progress: Progress) -> State:
+        path = request["id"]
+        with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
+            os.rmdir(path)
+        self.home.forget("directory", path)
+        return {"directory": {path: None}}

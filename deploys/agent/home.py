@@ -1,0 +1,128 @@
+"""What the agent keeps beside itself: the manifest, the lease, provenance, kept files, jobs. Administrators only.
+
+The manifest lists every resource that earlier converges made. It says where to look and what may be removed;
+it is a hint, never the truth: lost, the worst is one more look and one restart too many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from typing import Any, Optional, Sequence
+
+from errors import Refused, why_of
+from system import State, System
+
+LEASE_S = 60
+
+
+class Home:
+    """The agent's directory on the machine."""
+
+    def __init__(self, system: System, directory: Optional[str] = None) -> None:
+        self.system = system
+        self.directory = directory or os.path.dirname(os.path.abspath(sys.argv[0]))
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.directory, *parts)
+
+    def folder(self, name: str) -> str:
+        """A directory of ours, made when first wanted."""
+        path = self.path(name)
+        if not os.path.isdir(path):
+            self.system.make_private(path)
+        return path
+
+    # -- small JSON documents
+    def read(self, name: str) -> Any:
+        """The document, or None when it is absent or unreadable: then it is made anew."""
+        try:
+            with open(self.path(name), encoding="utf-8") as file:
+                return json.load(file)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def write(self, name: str, document: Any) -> None:
+        """Replace the document in one step; never readable by others, not even for a moment."""
+        target = self.path(name)
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".new-")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(document, file)
+                file.flush()
+                os.fsync(file.fileno())
+            self.system.replace(temporary, target)
+        except OSError as error:
+            discard(temporary)
+            raise Refused(f"write {target}", why_of(error), "free some disk space and converge again") from error
+
+    # -- the manifest: [{"kind", "id", "spec", ...}], oldest first
+    def manifest(self) -> list[State]:
+        return self.read("managed.json") or []
+
+    def entry(self, kind: str, name: str) -> State:
+        for each in self.manifest():
+            if (each["kind"], each["id"]) == (kind, name):
+                return dict(each)
+        return {}
+
+    def remember(self, kind: str, name: str, **facts: Any) -> None:
+        """Enter a resource, or renew what is known of it. Its place in the order stays."""
+        entries = self.manifest()
+        for each in entries:
+            if (each["kind"], each["id"]) == (kind, name):
+                before = dict(each)
+                each.update(facts)
+                if each != before:
+                    self.write("managed.json", entries)
+                return
+        self.write("managed.json", [*entries, {"kind": kind, "id": name, **facts}])
+
+    def forget(self, kind: str, name: str) -> None:
+        entries = self.manifest()
+        left = [each for each in entries if (each["kind"], each["id"]) != (kind, name)]
+        if left != entries:
+            self.write("managed.json", left)
+
+    def prove(self, paths: Sequence[str]) -> None:
+        """What read these files is well with them: they are the last good ones now."""
+        for path in paths:
+            if self.entry("file", path).get("unproven"):
+                self.remember("file", path, unproven=False)
+
+    # -- one converge at a time, and who it was
+    def take_lease(self, run: State) -> None:
+        """Refuse when another desk changed this machine less than a minute ago and may be at it still."""
+        held = self.read("lease.json")
+        now = time.time()
+        if held and held["run"] != run["id"] and held["desk"] != run["desk"] and now < held["until"]:
+            raise Refused(
+                "change this machine",
+                f"{held['by']} at {held['desk']} is converging it since {held['since']}",
+                f"wait {int(held['until'] - now) + 1} s and try again",
+            )
+        since = held["since"] if held and held["run"] == run["id"] else run["when"]
+        self.write(
+            "lease.json",
+            {"run": run["id"], "by": run["by"], "desk": run["desk"], "since": since, "until": now + LEASE_S},
+        )
+
+    def leave_provenance(self, run: State) -> None:
+        """Who last changed this machine, from which commit, when."""
+        self.write("provenance.json", {key: run[key] for key in ("commit", "when", "by", "desk")})
+
+    # -- the last good version of a file
+    def kept(self, path: str) -> str:
+        """Where the version before the present one lies."""
+        return os.path.join(self.folder("kept"), hashlib.sha256(path.encode()).hexdigest()[:32])
+
+
+def discard(path: str) -> None:
+    """Remove a temporary, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

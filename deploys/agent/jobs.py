@@ -1,0 +1,127 @@
+"""Long work: a detached copy of the agent makes the change, so that a cut link or a sleeping desk ends nothing.
+
+A job's document `jobs/<id>.json` says how far it is; a later run finds the job again by the resource it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from typing import Callable
+
+from errors import Refused, why_of
+from home import Home, discard
+from system import Progress, State, System
+
+WRITE_EVERY_S = 0.5
+
+
+class Jobs:
+    """Starts, finds, watches and runs jobs. One job per resource at a time."""
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.system = system
+        self.home = home
+        self.home.folder("jobs")
+
+    @staticmethod
+    def id_of(request: State) -> str:
+        return hashlib.sha256(f"{request['kind']}\0{request['id']}".encode()).hexdigest()[:16]
+
+    def start(self, request: State) -> str:
+        """Start the job, or find it running already for the same request. Gives its id."""
+        job = self.id_of(request)
+        wanted = hashlib.sha256(json.dumps(_lasting(request), sort_keys=True).encode()).hexdigest()
+        present = self.home.read(f"jobs/{job}.json")
+        if present and present["state"] == "running" and self._alive(present):
+            if present["wanted"] == wanted:
+                return job
+            self.system.stop(present["pid"])  # every change is safe to cut: old or new, never half
+        self.home.write(f"jobs/{job}.request.json", request)
+        self.home.write(f"jobs/{job}.json", {"state": "starting", "wanted": wanted, "progress": {}})
+        pid = self.system.detach([*interpreter(), "run", job], self.home.path("jobs", f"{job}.log"))
+        present = self.home.read(f"jobs/{job}.json")
+        if present["state"] == "starting":  # it may have been quicker than we are
+            self._enter(job, present, pid)
+        return job
+
+    def _enter(self, job: str, document: State, pid: int) -> None:
+        self.home.write(
+            f"jobs/{job}.json",
+            {**document, "state": "running", "pid": pid, "started": self.system.started(pid)},
+        )
+
+    def _alive(self, document: State) -> bool:
+        return self.system.is_alive(document["pid"], document["started"])
+
+    def wait(self, job: str, wait_s: float) -> State:
+        """{"job", "state": "running"|"done", "progress", "answer"}; a failed job raises what it failed with."""
+        end = time.monotonic() + wait_s
+        while True:
+            document = self.home.read(f"jobs/{job}.json")
+            if document is None:
+                raise Refused("watch a job", "this machine knows none of that id", "converge again")
+            if document["state"] == "failed":
+                raise Refused(**document["error"])
+            if document["state"] == "running" and not self._alive(document):
+                document = self.home.read(f"jobs/{job}.json")  # it may have ended between the two looks
+                if document["state"] == "running":
+                    raise Refused(
+                        "finish a job",
+                        "it was killed or the machine restarted",
+                        "converge again: it goes on where it was",
+                    )
+            if document["state"] == "done" or time.monotonic() >= end:
+                return {
+                    "job": job,
+                    "state": document["state"],
+                    "progress": document["progress"],
+                    "answer": document.get("answer"),
+                }
+            time.sleep(0.1)
+
+    def run(self, job: str, work: Callable[[State, Progress], State]) -> None:
+        """The detached side: do the work and write down how it went."""
+        request = self.home.read(f"jobs/{job}.request.json")
+        document = {
+            "state": "running",
+            "wanted": self.home.read(f"jobs/{job}.json")["wanted"],
+            "progress": {},
+        }
+        document.update(pid=os.getpid(), started=self.system.started(os.getpid()))
+        self.home.write(f"jobs/{job}.json", document)
+        written = [0.0]
+
+        def progress(state: State) -> None:
+            document["progress"] = state
+            if time.monotonic() - written[0] > WRITE_EVERY_S:
+                written[0] = time.monotonic()
+                self.home.write(f"jobs/{job}.json", document)
+
+        try:
+            document.update(answer=work(request, progress), state="done")
+        except Refused as refused:
+            document.update(error=refused.to_json(), state="failed")
+        except Exception as error:
+            what = f"work on {request['kind']} {request['id']}"
+            document.update(
+                error=Refused(
+                    what, f"{type(error).__name__}: {why_of(error)}", "converge again; if it stays, report it"
+                ).to_json(),
+                state="failed",
+            )
+        self.home.write(f"jobs/{job}.json", document)
+        discard(self.home.path("jobs", f"{job}.request.json"))
+
+
+def _lasting(request: State) -> State:
+    """What makes two requests the same work: not who asks or how long they wait."""
+    return {key: value for key, value in request.items() if key not in ("run", "wait_s")}
+
+
+def interpreter() -> list[str]:
+    """The command line that starts this very agent again."""
+    return [sys.executable, "-I", "-X", "utf8", os.path.abspath(sys.argv[0])]

@@ -1,0 +1,35 @@
+"""What a machine is: its system, Python, graphics cards, tailnet, and which programs it has."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from typing import Sequence
+
+import tailnet
+from programs import run
+from system import State, System
+
+
+def look(system: System, programs: Sequence[str]) -> State:
+    """Everything about the machine itself that roles decide by."""
+    return {
+        **system.describe(),
+        "python": platform.python_version(),
+        "gpus": gpus(),
+        "tailnet": tailnet.look(),
+        "programs": {name: shutil.which(name) is not None for name in programs},
+    }
+
+
+def gpus() -> list[State]:
+    """[{"name", "vram_gb"}] of NVIDIA cards; empty where there is none, or no driver."""
+    program = shutil.which("nvidia-smi")
+    if not program:
+        return []
+    done = run([program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"], timeout_s=30)
+    cards = []
+    for line in done.out.splitlines() if done.code == 0 else ():
+        name, _, mib = line.rpartition(",")
+        cards.append({"name": name.strip(), "vram_gb": round(float(mib) / 1024, 1)})
+    return cards

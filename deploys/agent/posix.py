@@ -1,0 +1,288 @@
+"""The POSIX half of the agent: permissions by owner and mode, processes by session, services by systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import platform
+import pwd
+import re
+import shlex
+import signal
+import stat
+import subprocess
+from typing import Any, Callable, Optional, Sequence
+
+from errors import Refused
+from programs import run
+from system import State
+
+UNITS = "/etc/systemd/system"
+
+
+class Posix:
+    """See `system.System`."""
+
+    def describe(self) -> State:
+        return {
+            "os": "linux",
+            "release": platform.release(),
+            "architecture": platform.machine(),
+            "hostname": os.uname().nodename,
+        }
+
+    # -- files
+    def access_of(self, path: str) -> str:
+        found = os.lstat(path)
+        owner, group = _name(pwd.getpwuid, found.st_uid), _name(grp.getgrgid, found.st_gid)
+        mode = stat.S_IMODE(found.st_mode)
+        raw = f"{owner}:{group} {mode:04o}"
+        directory = stat.S_ISDIR(found.st_mode)
+        for words in ("administrators", "everyone", f"only {owner}"):
+            for access in (words,) if directory else (words, f"{words} +x"):
+                if _raw(access, directory) == raw:
+                    return access
+        return raw
+
+    def grant(self, path: str, access: str) -> None:
+        raw = _raw(access, os.path.isdir(path)) or access
+        names, _, mode = raw.rpartition(" ")
+        owner, _, group = names.partition(":")
+        os.chown(path, _number(pwd.getpwnam, owner), _number(grp.getgrnam, group))
+        os.chmod(path, int(mode, 8))
+
+    def replace(self, temporary: str, path: str) -> None:
+        os.replace(temporary, path)
+        directory = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the new name itself survives a power cut
+        finally:
+            os.close(directory)
+
+    def make_private(self, path: str) -> None:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.chmod(path, 0o700)
+
+    # -- processes
+    def detach(self, arguments: Sequence[str], log: str) -> int:
+        """A scope of its own where systemd runs, so that a closing login session takes nothing with it."""
+        with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as out:
+            started = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                close_fds=True,
+            )
+        return started.pid
+
+    def started(self, pid: int) -> str:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        return "" if fields[0] == "Z" else f"{boot}/{fields[19]}"
+
+    def is_alive(self, pid: int, started: str) -> bool:
+        return bool(started) and self.started(pid) == started
+
+    def stop(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # it leads its own session
+
+    # -- services
+    def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:
+        found: dict[str, Optional[State]] = {}
+        if not wanted:
+            return found
+        shown = _show([each["name"] for each in wanted])
+        for each in wanted:
+            name, unit = each["name"], shown.get(each["name"], {})
+            running = unit.get("ActiveState") in ("active", "reloading")
+            state: State = {
+                "running": running,
+                "enabled": unit.get("UnitFileState") == "enabled",
+                "process": unit.get("MainPID", "0"),
+            }
+            if each.get("command") is None:  # a service of the system's own: we only know whether it runs
+                found[name] = state if unit.get("LoadState") == "loaded" else None
+                continue
+            text = _read(f"{UNITS}/{name}.service")
+            spec = parse_unit(text) if text else None
+            if text is None:
+                found[name] = None
+            else:
+                intact = spec is not None and render_unit(spec) == text and not unit.get("DropInPaths")
+                found[name] = {
+                    **state,
+                    "spec": spec,
+                    "intact": intact and unit.get("NeedDaemonReload") != "yes",
+                }
+        return found
+
+    def define_service(self, spec: State) -> None:
+        import tempfile
+
+        path = f"{UNITS}/{spec['name']}.service"
+        descriptor, temporary = tempfile.mkstemp(dir=UNITS, prefix=".new-")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(render_unit(spec))
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        self.replace(temporary, path)
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--quiet", f"{spec['name']}.service")
+
+    def start_service(self, name: str) -> None:
+        run(["systemctl", "reset-failed", f"{name}.service"])  # fails when there is nothing to reset
+        _systemctl("restart", f"{name}.service")
+
+    def reload_service(self, name: str) -> None:
+        _systemctl("reload", f"{name}.service")
+
+    def remove_service(self, name: str) -> None:
+        path = f"{UNITS}/{name}.service"
+        if os.path.exists(path):
+            _systemctl("disable", "--now", "--quiet", f"{name}.service")
+            os.unlink(path)
+            _systemctl("daemon-reload")
+
+    def log_tail(self, name: str, lines: int) -> str:
+        unit = f"{name}.service"
+        return run(["journalctl", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]).out.strip()
+
+
+def _name(lookup: Callable[[int], Any], number: int) -> str:
+    try:
+        return str(lookup(number)[0])
+    except KeyError:
+        return str(number)
+
+
+def _number(lookup: Callable[[str], Any], name: str) -> int:
+    """A user's or group's number; digits stand for themselves."""
+    return int(name) if name.isdigit() else int(lookup(name)[2])
+
+
+def _raw(access: str, directory: bool) -> Optional[str]:
+    """`owner:group mode` of an access in words, or None when it is none."""
+    words, _, program = access.partition(" +x")
+    runs = directory or access.endswith("+x")
+    if program or (words not in ("administrators", "everyone") and not words.startswith("only ")):
+        return None
+    if words == "everyone":
+        return f"root:root {'0755' if runs else '0644'}"
+    mode = "0700" if runs else "0600"
+    user = "root" if words == "administrators" else words[len("only ") :]
+    try:
+        group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        fix = "create that user, or correct its name in group_data"
+        raise Refused(f"give a file to {user}", "this machine has no user of that name", fix) from None
+    return f"{user}:{group} {mode}"
+
+
+def _read(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _systemctl(*arguments: str) -> None:
+    done = run(["systemctl", *arguments])
+    if done.code:
+        fix = f"see `journalctl -u {arguments[-1]}` on the machine"
+        raise Refused(f"systemctl {' '.join(arguments)}", done.why(), fix)
+
+
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
+
+
+def _show(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What systemd knows of the units, all in one process. {name: {property: value}}"""
+    done = run(["systemctl", "show", "--property", ",".join(PROPERTIES), *(f"{name}.service" for name in names)])
+    shown = {}
+    blocks = done.out.strip().split("\n\n")
+    for name, block in zip(names, blocks, strict=False):
+        shown[name] = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    return shown
+
+
+# A unit and our neutral description are two forms of one thing: `parse_unit(render_unit(spec)) == spec`,
+# and a unit that somebody edited no longer renders back to its own text.
+
+UNIT = """\
+[Unit]
+Description={description}
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+{account}{state}{environment}ExecStart={command}
+Restart=always
+RestartSec=2
+KillMode=control-group
+TimeoutStopSec=20
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def render_unit(spec: State) -> str:
+    """The systemd unit of a service. `account` "system" is root; "own" a throw-away user that owns only `state`."""
+    state = spec.get("state") or ""
+    if state and not state.startswith("/var/lib/"):
+        raise Refused(
+            f"define service {spec['name']}",
+            f"its state directory {state} is not under /var/lib",
+            "choose one that is",
+        )
+    return UNIT.format(
+        description=spec["description"],
+        account="DynamicUser=yes\n" if spec["account"] == "own" else "",
+        state=f"StateDirectory={state[len('/var/lib/') :]}\n" if state else "",
+        environment="".join(f"Environment={_quoted(f'{k}={v}')}\n" for k, v in sorted(spec["environment"].items())),
+        command=" ".join(_quoted(each) for each in spec["command"]),
+    )
+
+
+def parse_unit(text: str) -> Optional[State]:
+    """The description that renders to this unit, or None when it is none of ours."""
+    lines = dict(re.findall(r"^(Description|StateDirectory|DynamicUser|ExecStart)=(.*)$", text, re.M))
+    if "ExecStart" not in lines or "Description" not in lines:
+        return None
+    settings = [_unquoted(each)[0] for each in re.findall(r"^Environment=(.*)$", text, re.M)]
+    return {
+        "description": lines["Description"],
+        "account": "own" if lines.get("DynamicUser") == "yes" else "system",
+        "state": f"/var/lib/{lines['StateDirectory']}" if "StateDirectory" in lines else "",
+        "environment": dict(each.partition("=")[::2] for each in settings),
+        "command": _unquoted(lines["ExecStart"]),
+    }
+
+
+def _quoted(text: str) -> str:
+    """One word of a unit file: `%` and `$` mean themselves."""
+    text = text.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[\w@%+=:,./$*-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _unquoted(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return [text]
+    return [each.replace("%%", "%").replace("$$", "$") for each in words]

@@ -1,0 +1,30 @@
+"""Other programs of the machine: started without a shell, with pipes of their own, never talking into our answer."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import NamedTuple, Sequence
+
+
+class Done(NamedTuple):
+    """How a program ended: its exit code and what it said, as text."""
+
+    code: int
+    out: str
+    err: str
+
+    def why(self) -> str:
+        """Its last words, as a reason."""
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit code {self.code}"
+
+
+def run(arguments: Sequence[str], timeout_s: float = 300) -> Done:
+    """Run to its end. Raises OSError when there is no such program; after `timeout_s` it is killed: code 124."""
+    try:
+        done = subprocess.run(
+            list(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout_s
+        )
+    except subprocess.TimeoutExpired:
+        return Done(124, "", f"{arguments[0]} did not end within {timeout_s:g} s")
+    return Done(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))

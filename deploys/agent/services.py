@@ -1,0 +1,104 @@
+"""Services: ours, which we define, start and remove, and the system's own, which we only have read their settings."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from typing import Optional
+
+from errors import Refused
+from files import Files
+from home import Home
+from system import Progress, State, System
+
+
+def answers(url: str, timeout_s: float) -> bool:
+    """Whether something at `url` speaks HTTP and is well. No proxy: it is this machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout_s) as reply:
+            return bool(200 <= reply.status < 300)
+    except (OSError, ValueError):
+        return False
+
+
+class Services:
+    """Kind `service`. Identity: its name. `spec` as in `System.define_service`; without `command` it is not ours.
+
+    State: {"spec", "intact", "running", "enabled", "inputs"} or None. `inputs` are the hashes of the files that it
+    had read when it was last started: another hash means that it must start again.
+    """
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.system = system
+        self.home = home
+
+    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
+        wanted = [{"name": name, "command": spec.get("command")} for name, spec in asked.items()]
+        found = self.system.services(wanted)
+        for name, state in found.items():
+            if state is not None:
+                state["inputs"] = self.home.entry("service", name).get("inputs", {})
+                state.pop("process", None)
+        return found
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        """Define when it differs, (re)start when it must, and wait until it answers.
+
+        `request`: id, spec, inputs {path: sha256}, answers (URL or None), within_s, reload (bool).
+        """
+        name, spec = request["id"], request["spec"]
+        ours = spec.get("command") is not None
+        self.home.remember("service", name, spec={"command": spec["command"]} if ours else {})
+        present = self.system.services([{"name": name, "command": spec.get("command")}])[name]
+        if present is None and not ours:
+            raise Refused(
+                f"use service {name}",
+                "there is none of that name",
+                "install it, or correct the name in group_data",
+            )
+        if ours and (present is None or present["spec"] != _without_name(spec) or not present["intact"]):
+            self.system.define_service({**spec, "name": name})
+        if request.get("reload") and present and present["running"]:
+            self.system.reload_service(name)
+        else:
+            self.system.start_service(name)
+        self._wait(request)
+        self.home.remember("service", name, inputs=request["inputs"])
+        self.home.prove(list(request["inputs"]))
+        return {"service": self.look({name: spec})}
+
+    def _wait(self, request: State) -> None:
+        """Sick after `within_s` seconds: the last good files come back, it starts with them, and we say so."""
+        name, url = request["id"], request.get("answers")
+        if url is None or self._answers_within(url, request["within_s"]):
+            return
+        said = self.system.log_tail(name, 3).replace("\n", " / ")[-300:]
+        why = f"it does not answer at {url} within {request['within_s']} s; it last said: {said or 'nothing'}"
+        back = Files(self.system, self.home).put_back_unproven(list(request["inputs"]))
+        if back:
+            self.system.start_service(name)
+            again = "it answers again" if self._answers_within(url, request["within_s"]) else "it still does not answer"
+            raise Refused(f"start {name}", f"{why}; {', '.join(back)} put back, {again}", "correct what changed")
+        raise Refused(f"start {name}", why, "see its log on the machine, then converge again")
+
+    @staticmethod
+    def _answers_within(url: str, within_s: float) -> bool:
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            if answers(url, 2):
+                return True
+            time.sleep(0.2)
+        return False
+
+    def remove(self, request: State, progress: Progress) -> State:
+        name = request["id"]
+        if self.home.entry("service", name).get("spec", {}).get("command") is not None:
+            self.system.remove_service(name)
+        self.home.forget("service", name)
+        return {"service": {name: None}}
+
+
+def _without_name(spec: State) -> State:
+    return {key: value for key, value in spec.items() if key != "name"}

@@ -1,0 +1,83 @@
+"""The one interface behind which an operating system hides. `posix.py` is its first half; nothing above may assume it.
+
+Every method takes and gives plain data. Paths are in the machine's own form. Expected failures raise `Refused`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Optional, Protocol, Sequence
+
+State = dict  # JSON-ready
+
+
+class System(Protocol):
+    """What an operating system must be able to do for the agent."""
+
+    def describe(self) -> State:
+        """{"os": "linux", "release": str, "architecture": str, "hostname": str}"""
+
+    # -- files
+    def access_of(self, path: str) -> str:
+        """Who may use it, in the words that `grant` takes; anything else as the system itself puts it."""
+
+    def grant(self, path: str, access: str) -> None:
+        """Give a file or directory its access: "administrators", "everyone" (reads; administrators write) or
+        "only <user>"; for a file with " +x" when it is a program. Called before the file has its name."""
+
+    def replace(self, temporary: str, path: str) -> None:
+        """Put `temporary` where `path` is, atomically and durably: readers see the old or the new."""
+
+    def make_private(self, path: str) -> None:
+        """A directory that only administrators can enter."""
+
+    # -- processes
+    def detach(self, arguments: Sequence[str], log: str) -> int:
+        """Start a process that outlives this session; its output goes to `log`. Gives its id."""
+
+    def is_alive(self, pid: int, started: str) -> bool:
+        """Whether the process that `detach` started still runs (and is not another with its number)."""
+
+    def started(self, pid: int) -> str:
+        """An identity of the process beyond its number, stable while it lives; "" when there is none."""
+
+    def stop(self, pid: int) -> None:
+        """End a process that `detach` started, with its whole tree."""
+
+    # -- services
+    def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:
+        """Per name: None or {"spec": {...}, "intact", "running", "enabled", "process"}."""
+
+    def define_service(self, spec: State) -> None:
+        """Write the service's definition and have it start with the machine. Does not start it."""
+
+    def start_service(self, name: str) -> None:
+        """(Re)start it: whatever ran under that name is gone first, with its whole process tree."""
+
+    def reload_service(self, name: str) -> None:
+        """Have a running service read its configuration again without dropping what it serves."""
+
+    def remove_service(self, name: str) -> None:
+        """Stop it with its whole process tree and forget it."""
+
+    def log_tail(self, name: str, lines: int) -> str:
+        """The last lines that the service said."""
+
+
+def this_system() -> System:
+    """The half that fits the machine. The only place that asks which one it is."""
+    if os.name == "nt":
+        raise NotImplementedError("the Windows half of the agent is not there yet")
+    from posix import Posix  # type: ignore[attr-defined]
+
+    return Posix()
+
+
+Progress = Callable[[State], None]
+
+
+def no_progress(_: State) -> None:
+    """For work that nobody watches."""
+
+
+Answer = dict[str, Any]

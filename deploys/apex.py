@@ -1,0 +1,19 @@
+"""Converge Apex, the machine that thinks:  pyinfra inventory.py deploys/apex.py"""
+
+from pyinfra import host
+
+from deploys.roles import gateway, machine, models, ollama, retired, ssh, tailscale
+
+if "apex" in host.groups:
+    with machine.converging():
+        # The way in comes first: everything else travels on it.
+        tailscale.healthy()
+        ssh.harden()
+
+        # Then the engine, then what it serves, then the door to it.
+        ollama.serve()
+        models.hold()  # slow on a bare machine: gigabytes, resumable
+        gateway.serve()
+
+        # Last, the burial of what the data no longer names.
+        retired.remove()

@@ -1,0 +1,113 @@
+"""The line to a machine's agent: one request, one answer, the agent sent first where it is missing.
+
+Only stock pyinfra underneath: `host.run_shell_command` with the machine's own global arguments.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from pyinfra.api import Host, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+
+from deploys.facts.zipapp import file_name, packed
+from deploys.lib.paths import joined
+from deploys.schema import Agent
+
+Answer = dict[str, Any]
+
+# Runs under the machine's Python before the agent is there: writes what comes on stdin beside, names it when it is
+# whole, and removes agents of other versions. No shell in it, nothing of an operating system's.
+RECEIVE = (
+    "import base64,os,sys,tempfile;"
+    "home,name=sys.argv[1:];"
+    "os.makedirs(home,0o700,exist_ok=True);"
+    "data=base64.b64decode(sys.stdin.buffer.readline());"
+    "number,new=tempfile.mkstemp(dir=home);"
+    "os.write(number,data)==len(data) or sys.exit(3);"
+    "os.close(number);"
+    "os.replace(new,os.path.join(home,name));"
+    "[os.unlink(os.path.join(home,old)) for old in os.listdir(home)"
+    " if old.startswith('agent-') and old.endswith('.pyz') and old!=name]"
+)
+
+
+class Unreachable(Exception):
+    """The machine cannot be worked with: one sentence."""
+
+
+class Failed(Exception):
+    """The agent refused: {"what", "why", "fix"}."""
+
+    def __init__(self, error: dict[str, str]) -> None:
+        super().__init__(f"could not {error['what']}: {error['why']}. Fix: {error['fix']}.")
+        self.error = error
+
+
+def _agent(host: Host) -> Agent:
+    agent = host.data.get("agent")
+    if not isinstance(agent, Agent):
+        raise Unreachable(
+            "group_data names no agent for it: put the machine into group linux or windows in inventory.py"
+        )
+    return agent
+
+
+def command(host: Host, verb: str) -> str:
+    """The command line that starts the agent: no quote, no blank in a word, nothing that any shell would touch."""
+    agent = _agent(host)
+    return f"{agent.python} {joined(agent.home, file_name())} {verb}"
+
+
+def run(host: Host, line: str | StringCommand, stdin: str, timeout_s: int | None = None) -> tuple[bool, str, str]:
+    """One exec on the machine, as pyinfra's global arguments in its data say. (ok, stdout, stderr)"""
+    arguments, _ = pop_global_arguments(host.state, host, {})
+    connector = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
+    connector["_stdin"] = stdin
+    if timeout_s:
+        connector["_timeout"] = timeout_s
+    command_line = StringCommand(line) if isinstance(line, str) else line
+    ok, output = host.run_shell_command(command_line, print_output=False, print_input=False, **connector)
+    return ok, output.stdout, output.stderr
+
+
+def send(host: Host) -> None:
+    """Bring the agent to the machine: one exec, over stdin, never readable by others on the way."""
+    agent = _agent(host)
+    program, *options = agent.python.split(" ")
+    line = StringCommand(program, *options, "-c", f'"{RECEIVE}"', agent.home, file_name())
+    ok, _, said = run(host, line, base64.b64encode(packed()).decode())
+    if not ok:
+        why = said.strip().splitlines()[-1] if said.strip() else "no answer"
+        raise Unreachable(
+            f"the agent could not be brought there with `{program}` ({why}): "
+            "see that Python 3.9 or newer is installed there and that the SSH user may administer the machine"
+        )
+
+
+def ask(host: Host, verb: str, request: Answer, timeout_s: int | None = None) -> Answer:
+    """What the agent answers. Sends the agent first when it is not there. Raises Unreachable or Failed."""
+    line = json.dumps(request)
+    _, out, said = run(host, command(host, verb), line, timeout_s)
+    answer = whole(out)
+    if answer is None:
+        send(host)
+        _, out, said = run(host, command(host, verb), line, timeout_s)
+        answer = whole(out)
+    if answer is None:
+        why = said.strip().splitlines()[-1] if said.strip() else "an empty answer"
+        raise Unreachable(f"the agent there did not answer `{verb}`: {why}")
+    if "error" in answer:
+        raise Failed(answer["error"])
+    return answer
+
+
+def whole(out: str) -> Answer | None:
+    """The answer, or None: only a whole document counts, whatever the exit code says."""
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

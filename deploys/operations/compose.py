@@ -1,0 +1,54 @@
+"""Container projects under Docker Compose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyinfra.api.operation import OperationMeta
+
+from deploys.operations.resource import Found, Resource, wanted
+from deploys.operations.service import inputs, stale
+
+
+def up(
+    name: str,
+    project: str,
+    *,
+    file: str,
+    image: str,
+    answers: str,
+    within_s: int,
+    restarts_with: Sequence[str] = (),
+    ask: Mapping[str, Any] | None = None,
+) -> OperationMeta:
+    """Have the project's one container run `image` with the present content of its files, and answer.
+
+    + answers: the URL whose answer means health
+    + ask: {"url", "model", "key_file", "key_name", "within_s"}: a token that must come back after a start
+    When it comes up sick, the last good files are put back and the run ends with the reason.
+    """
+    spec = {"answers": answers}
+
+    def differs(found: Found) -> str | None:
+        if found is None:
+            return "missing"
+        if found["image"] != image:
+            return f"runs {found['image']}"
+        if not found["running"]:
+            return "not running"
+        if not found["untouched"]:
+            return "the container was changed by hand"
+        return stale(found, inputs(restarts_with)) or (None if found["answers"] else f"does not answer at {answers}")
+
+    def request() -> dict[str, Any]:
+        return {
+            "spec": spec,
+            "file": file,
+            "image": image,
+            "inputs": inputs(restarts_with),
+            "within_s": within_s,
+            "ask": dict(ask) if ask else None,
+        }
+
+    return wanted(name, Resource("compose", project, differs, request, job=True), spec)

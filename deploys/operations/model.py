@@ -1,0 +1,32 @@
+"""Models that a machine's Ollama holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyinfra.api.operation import OperationMeta
+
+from deploys.operations.resource import Found, Resource, wanted
+from deploys.schema import Model
+
+
+def held(name: str, model: Model, *, api: str, store: str) -> OperationMeta:
+    """Have the model at its pinned digest, and in memory when it is resident; the one before it stays for a way back.
+
+    + api: Ollama on that machine
+    + store: where its models lie, for the free space and for a look while Ollama is down
+    """
+
+    def differs(found: Found) -> str | None:
+        if found is None:
+            return f"missing ({model.size_gb:g} GB to pull)"
+        if not found["digest"].startswith(model.digest):
+            return f"digest is {found['digest'][:12]}, pinned is {model.digest[:12]}"
+        return "not in memory" if model.resident and not found["loaded"] else None
+
+    spec = {"api": api, "store": store}
+
+    def request() -> dict[str, Any]:
+        return {"spec": spec, "digest": model.digest, "load": model.resident, "context": model.context}
+
+    return wanted(name, Resource("model", model.tag, differs, request, job=True), spec)

@@ -1,0 +1,94 @@
+"""The gateway: one OpenAI-compatible door on the tailnet, to local models first and to free cloud lanes after them."""
+
+from __future__ import annotations
+
+from pyinfra import host, inventory
+from pyinfra.api import deploy
+
+from deploys.facts import report, secrets
+from deploys.facts.look import itself
+from deploys.lib import litellm, litellm_check
+from deploys.lib.paths import joined
+from deploys.operations import compose, files, tailnet
+from deploys.schema import Gateway, Secret
+
+PROJECT = "litellm"
+
+
+@deploy("Gateway")
+def serve() -> None:
+    """Render and check the configuration, start it, ask it for a token; sick, the last good one comes back."""
+    gateway: Gateway = host.data.gateway.at(host.data.gateway_place)
+    bind = "127.0.0.1" if gateway.publish == "serve" else itself(host)["tailnet"]["address"]
+    written = _write(gateway, bind)
+    compose.up(
+        name="Run it, and ask it for a token",
+        project=PROJECT,
+        file=joined(gateway.home, "compose.yaml"),
+        image=gateway.image,
+        answers=f"http://{bind}:{gateway.port}/health/liveliness",
+        within_s=gateway.healthy_within_s,
+        restarts_with=written,
+        ask={
+            "url": f"http://{bind}:{gateway.port}/v1/chat/completions",
+            "model": next(lane.name for lane in host.data.lanes if lane.tier == "local"),
+            "key_file": joined(gateway.home, "gateway.env"),
+            "key_name": gateway.master_key.name,
+            "within_s": gateway.healthy_within_s,
+        },
+    )
+    if gateway.publish == "serve":
+        tailnet.forward(name="Let the tailnet in", port=gateway.port, to=f"127.0.0.1:{gateway.port}")
+
+
+def _write(gateway: Gateway, bind: str) -> list[str]:
+    """The gateway's files. Gives their paths: what it must start again for."""
+    lanes, routes, peers = host.data.lanes, host.data.routes, _peers(gateway)
+    secrets.required(gateway.master_key, "the gateway's own key")
+    named = {name: secrets.value_of(Secret(name)) for name in litellm.secret_names(gateway, lanes)}
+    values = {name: value for name, value in named.items() if value}
+    wiring = litellm.wire(gateway, lanes, routes, host.data.models, list(values), peers)
+    for sentence in wiring.notes:
+        report.note(host, sentence)
+
+    def valid(text: str) -> None:
+        litellm_check.check_config(text, gateway, lanes, routes, list(values), peers)
+
+    proof = ("compose", PROJECT)
+    app = joined(gateway.home, "app")
+    environment = litellm.environment(gateway, wiring, values)
+    paths = {name: joined(gateway.home, name) for name in ("gateway.env", "compose.yaml")}
+    paths |= {name: joined(app, name) for name in ("guard.py", "config.yaml")}
+
+    files.directory(name="Make its directory", path=gateway.home)
+    files.directory(name="Make the directory that it sees", path=app)
+    files.config(
+        name="Write gateway.env",
+        dest=paths["gateway.env"],
+        text=files.rendered("gateway/gateway.env.j2", environment=environment),
+        valid=litellm_check.check_environment,
+        access="administrators",
+        secret=True,
+        proven_by=proof,
+    )
+    files.config(
+        name="Write compose.yaml",
+        dest=paths["compose.yaml"],
+        text=files.rendered("gateway/compose.yaml.j2", gateway=gateway, bind_address=bind),
+        proven_by=proof,
+    )
+    files.copied(name="Write guard.py", dest=paths["guard.py"], source="scripts/gateway/guard.py", proven_by=proof)
+    files.config(
+        name="Write config.yaml",
+        dest=paths["config.yaml"],
+        text=files.rendered("gateway/config.yaml.j2", gateway=gateway, wiring=wiring),
+        valid=valid,
+        proven_by=proof,
+    )
+    return [*paths.values()]
+
+
+def _peers(gateway: Gateway) -> list[litellm.Peer]:
+    """The other GPU machines of the inventory: each is one more local lane, through its own gateway."""
+    doors = [each.name for each in inventory.iter_all_hosts() if each.data.get("gateway")]
+    return [litellm.Peer(name, f"http://{name}:{gateway.port}") for name in sorted(doors) if name != host.name]

@@ -1,0 +1,36 @@
+"""Where things lie on a Linux machine, and how to talk to it."""
+
+from deploys.schema import Agent, GatewayPlace, Needs, Ollama, Release, Ssh
+
+_sudo = True
+
+agent = Agent(python="python3 -I -X utf8", home="/var/lib/llm-harness")
+
+needs = Needs(programs={"zstd": "run scripts/bootstrap.sh there: it installs zstd"})
+
+ssh = Ssh(
+    drop_in="/etc/ssh/sshd_config.d/10-llm-harness.conf",
+    service="ssh",
+    check=("/usr/sbin/sshd", "-t", "-f", "{file}"),
+    settings={
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "PermitRootLogin": "prohibit-password",
+        "X11Forwarding": "no",
+    },
+)
+
+ollama = Ollama(
+    release=Release(
+        version="0.40.2",
+        url="https://github.com/ollama/ollama/releases/download/v0.40.2/ollama-linux-amd64.tar.zst",
+        sha256="726bee78706c281b0eeef00746efe51a044d71c592c3f0b195820707f31fdf04",
+    ),
+    home="/opt/ollama",
+    state="/var/lib/ollama",
+    models="/var/lib/ollama/models",
+    program="bin/ollama",
+)
+
+# The container shares the machine's network: Ollama never leaves loopback for its sake.
+gateway_place = GatewayPlace(home="/opt/litellm", network="host", ollama_url="http://127.0.0.1:11434")
