@@ -40,7 +40,7 @@ def _is_a(value: object, hint: Any) -> bool:
         return any(_is_a(value, each) for each in args)
     if origin is Literal:
         return value in args
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return isinstance(value, tuple) and all(_is_a(each, args[0]) for each in value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return isinstance(value, Mapping) and all(_is_a(k, args[0]) and _is_a(v, args[1]) for k, v in value.items())
@@ -56,8 +56,7 @@ def data(cls: type[T]) -> type[T]:
     """A frozen dataclass whose unknown or missing fields are refused in one sentence too."""
     made = dataclass(frozen=True)(cls)
     checked = made.__init__
-    fields = dataclasses.fields(made)
-    known = [each.name for each in fields]
+    known = [each.name for each in dataclasses.fields(made)]  # type: ignore[arg-type]
 
     def refuse_unknown(self: Any, *args: Any, **kwargs: Any) -> None:
         label = repr(args[0]) if args else ""
@@ -68,7 +67,7 @@ def data(cls: type[T]) -> type[T]:
         except TypeError as error:
             raise Nonsense(f"{cls.__name__}({label}): {str(error).partition(') ')[2] or error}") from None
 
-    made.__init__ = refuse_unknown  # type: ignore[misc]
+    setattr(made, "__init__", refuse_unknown)  # noqa: B010  mypy knows no other way
     return made
 
 
@@ -115,9 +114,9 @@ def _plain(value: object) -> object:
     return value
 
 
-def _must_match(data: Data, name: str, pattern: str, wanted: str) -> None:
-    if not re.fullmatch(pattern, getattr(data, name)):
-        data._refuse(name, f"is not {wanted}")
+def _must_match(each: Data, name: str, pattern: str, wanted: str) -> None:
+    if not re.fullmatch(pattern, getattr(each, name)):
+        each._refuse(name, f"is not {wanted}")
 
 
 @data
@@ -245,7 +244,7 @@ class Route(Data):
     """A task's name and the lanes that answer it, nearest first. `private` never leaves the tailnet."""
 
     name: str
-    cascade: tuple[str, ...]
+    cascade: Sequence[str]
     private: bool = False
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
 
@@ -318,7 +317,7 @@ class Ssh(Data):
 
     drop_in: str
     service: str = "ssh"
-    check: tuple[str, ...] = ()
+    check: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -357,7 +356,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
     if "OLLAMA_HOST" in data.get("ollama_environment", {}):
         raise Nonsense(f"{name}: ollama_environment must not set OLLAMA_HOST: Ollama stays on loopback")
     _once(name, "models", [each.tag for each in models])
-    _once(name, "lanes and routes", [each.name for each in (*lanes, *routes)])
+    _once(name, "lanes and routes", [*(lane.name for lane in lanes), *(route.name for route in routes)])
     if gateway and ollama and gateway.port == ollama.port:
         raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
     _check_gpu(name, data.get("gpu"), models)

@@ -11,12 +11,12 @@ import urllib.error
 import urllib.request
 from typing import Optional, Sequence
 
-from errors import Refused, why_of
-from files import Files
-from home import Home
-from programs import run
-from services import answers
-from system import Progress, State, System
+from .errors import Refused, why_of
+from .files import Files
+from .home import Home
+from .programs import run
+from .services import answers
+from .system import Progress, State, System
 
 PROJECT = "com.docker.compose.project"
 

@@ -14,10 +14,10 @@ import urllib.request
 import zipfile
 from typing import IO, Optional
 
-from errors import Refused, why_of
-from files import BLOCK, sha256_of
-from home import Home, discard
-from system import Progress, State, System
+from .errors import Refused, why_of
+from .files import BLOCK, sha256_of
+from .home import Home, discard
+from .system import Progress, State, System
 
 MARK = ".release.json"
 STALL_S = 60

@@ -13,10 +13,10 @@ import stat
 import tempfile
 from typing import Optional
 
-from errors import Refused, why_of
-from home import Home, discard
-from programs import run
-from system import Progress, State, System
+from .errors import Refused, why_of
+from .home import Home, discard
+from .programs import run
+from .system import Progress, State, System
 
 BLOCK = 1 << 20
 
@@ -68,6 +68,7 @@ class Files:
         else:
             self._replace(path, content, request, present)
             self.home.remember("file", path, unproven=bool(request.get("proven_by")))
+        self.home.remember("file", path, sha256=request["sha256"])
         return {"file": {path: self.state(path)}}
 
     def _regrant(self, path: str, request: State) -> None:
@@ -129,7 +130,7 @@ class Files:
             content = file.read()
         request = {"id": path, "sha256": hashlib.sha256(content).hexdigest(), "access": before["access"]}
         self._replace(path, content, request, None)
-        self.home.remember("file", path, unproven=False)
+        self.home.remember("file", path, unproven=False, sha256=request["sha256"])
         return True
 
     def put_back_unproven(self, paths: list[str]) -> list[str]:

@@ -15,8 +15,8 @@ import tempfile
 import time
 from typing import Any, Optional, Sequence
 
-from errors import Refused, why_of
-from system import State, System
+from .errors import Refused, why_of
+from .system import State, System
 
 LEASE_S = 60
 

@@ -12,9 +12,9 @@ import sys
 import time
 from typing import Callable
 
-from errors import Refused, why_of
-from home import Home, discard
-from system import Progress, State, System
+from .errors import Refused, why_of
+from .home import Home, discard
+from .system import Progress, State, System
 
 WRITE_EVERY_S = 0.5
 

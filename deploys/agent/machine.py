@@ -6,9 +6,9 @@ import platform
 import shutil
 from typing import Sequence
 
-import tailnet
-from programs import run
-from system import State, System
+from . import tailnet
+from .programs import run
+from .system import State, System
 
 
 def look(system: System, programs: Sequence[str]) -> State:

@@ -11,9 +11,9 @@ import urllib.error
 import urllib.request
 from typing import Any, Iterator, Optional
 
-from errors import Refused, why_of
-from home import Home
-from system import Progress, State, System
+from .errors import Refused, why_of
+from .home import Home
+from .system import Progress, State, System
 
 DEFAULT_REGISTRY = "registry.ollama.ai"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -14,9 +14,9 @@ import stat
 import subprocess
 from typing import Any, Callable, Optional, Sequence
 
-from errors import Refused
-from programs import run
-from system import State
+from .errors import Refused
+from .programs import run
+from .system import State
 
 UNITS = "/etc/systemd/system"
 

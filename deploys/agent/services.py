@@ -7,10 +7,10 @@ import urllib.error
 import urllib.request
 from typing import Optional
 
-from errors import Refused
-from files import Files
-from home import Home
-from system import Progress, State, System
+from .errors import Refused
+from .files import Files
+from .home import Home
+from .system import Progress, State, System
 
 
 def answers(url: str, timeout_s: float) -> bool:

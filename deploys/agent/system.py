@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Optional, Protocol, Sequence
 
-State = dict  # JSON-ready
+State = dict[str, Any]  # JSON-ready
 
 
 class System(Protocol):
@@ -68,7 +68,7 @@ def this_system() -> System:
     """The half that fits the machine. The only place that asks which one it is."""
     if os.name == "nt":
         raise NotImplementedError("the Windows half of the agent is not there yet")
-    from posix import Posix  # type: ignore[attr-defined]
+    from .posix import Posix
 
     return Posix()
 
@@ -78,6 +78,3 @@ Progress = Callable[[State], None]
 
 def no_progress(_: State) -> None:
     """For work that nobody watches."""
-
-
-Answer = dict[str, Any]

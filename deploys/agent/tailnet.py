@@ -6,10 +6,10 @@ import json
 import shutil
 from typing import Optional
 
-from errors import Refused
-from home import Home
-from programs import Done, run
-from system import Progress, State, System
+from .errors import Refused
+from .home import Home
+from .programs import Done, run
+from .system import Progress, State, System
 
 
 def _tailscale(*arguments: str) -> Done:

@@ -64,7 +64,8 @@ def command(host: Host, verb: str) -> str:
 def run(host: Host, line: str | StringCommand, stdin: str, timeout_s: int | None = None) -> tuple[bool, str, str]:
     """One exec on the machine, as pyinfra's global arguments in its data say. (ok, stdout, stderr)"""
     arguments, _ = pop_global_arguments(host.state, host, {})
-    connector = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
+    given: dict[str, Any] = dict(arguments)
+    connector = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
     connector["_stdin"] = stdin
     if timeout_s:
         connector["_timeout"] = timeout_s

@@ -18,8 +18,13 @@ def packed() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for source in sorted(SOURCES.glob("*.py")):
-            archive.writestr(zipfile.ZipInfo(source.name, EPOCH), source.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+            _add(archive, f"agent/{source.name}", source.read_bytes())
+        _add(archive, "__main__.py", b"import sys\n\nfrom agent.main import main\n\nsys.exit(main())\n")
     return buffer.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED, 9)
 
 
 @functools.cache

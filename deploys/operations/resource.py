@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,7 @@ def wanted(name: str, resource: Resource, spec: Mapping[str, Any] | None = None,
 
 
 @operation()
-def ensure(resource: Resource) -> Iterator[PyinfraCommand]:
+def ensure(resource: Resource) -> Generator[PyinfraCommand, None, None]:
     """Make one resource so. Yields nothing when it is so already."""
     try:
         found = state_of(host, resource.kind, resource.id)

@@ -47,12 +47,12 @@ def _write(gateway: Gateway, bind: str) -> list[str]:
     secrets.required(gateway.master_key, "the gateway's own key")
     named = {name: secrets.value_of(Secret(name)) for name in litellm.secret_names(gateway, lanes)}
     values = {name: value for name, value in named.items() if value}
-    wiring = litellm.wire(gateway, lanes, routes, host.data.models, list(values), peers)
+    wiring = litellm.wire(gateway, lanes, routes, host.data.models, present=list(values), peers=peers)
     for sentence in wiring.notes:
         report.note(host, sentence)
 
     def valid(text: str) -> None:
-        litellm_check.check_config(text, gateway, lanes, routes, list(values), peers)
+        litellm_check.check_config(text, gateway, lanes, routes, present=list(values), peers=peers)
 
     proof = ("compose", PROJECT)
     app = joined(gateway.home, "app")
@@ -90,5 +90,5 @@ def _write(gateway: Gateway, bind: str) -> list[str]:
 
 def _peers(gateway: Gateway) -> list[litellm.Peer]:
     """The other GPU machines of the inventory: each is one more local lane, through its own gateway."""
-    doors = [each.name for each in inventory.iter_all_hosts() if each.data.get("gateway")]
+    doors = [each.name for each in inventory if each.data.get("gateway")]
     return [litellm.Peer(name, f"http://{name}:{gateway.port}") for name in sorted(doors) if name != host.name]

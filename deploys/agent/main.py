@@ -17,20 +17,20 @@ import os
 import sys
 from typing import Any, Optional
 
-from errors import Refused
-from home import Home
-from jobs import Jobs
-from system import Progress, State, System, no_progress, this_system
+from .errors import Refused
+from .home import Home
+from .jobs import Jobs
+from .system import Progress, State, System, no_progress, this_system
 
 
 def kinds(system: System, home: Home) -> dict[str, Any]:
     """Every kind of resource by name; each has look(asked), ensure(request, progress), remove(request, progress)."""
-    from containers import Compose
-    from downloads import Releases
-    from files import Directories, Files
-    from models import Models
-    from services import Services
-    from tailnet import Serve
+    from .containers import Compose
+    from .downloads import Releases
+    from .files import Directories, Files
+    from .models import Models
+    from .services import Services
+    from .tailnet import Serve
 
     every = {
         "file": Files,
@@ -54,7 +54,7 @@ class Agent:
 
     def look(self, request: State) -> State:
         """The machine, the manifest, and the state of all that is in either the manifest or the request."""
-        import machine
+        from . import machine
 
         asked: dict[str, dict[str, State]] = {name: {} for name in self.kinds}
         manifest = self.home.manifest()
@@ -125,6 +125,3 @@ def main() -> int:
         json.dump(answer, answer_to)
         answer_to.write("\n")
     return code
-
-
-sys.exit(main())
