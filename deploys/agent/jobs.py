@@ -17,6 +17,8 @@ from .home import Home, discard
 from .system import Progress, State, System
 
 WRITE_EVERY_S = 0.5
+START_S = 30
+UNFINISHED = ("starting", "running")
 
 
 class Jobs:
@@ -36,26 +38,21 @@ class Jobs:
         job = self.id_of(request)
         wanted = hashlib.sha256(json.dumps(_lasting(request), sort_keys=True).encode()).hexdigest()
         present = self.home.read(f"jobs/{job}.json")
-        if present and present["state"] == "running" and self._alive(present):
+        if present and self._alive(present):
             if present["wanted"] == wanted:
                 return job
-            self.system.stop(present["pid"])  # every change is safe to cut: old or new, never half
+            if "pid" in present:
+                self.system.stop(present["pid"])  # every change is safe to cut: old or new, never half
         self.home.write(f"jobs/{job}.request.json", request)
-        self.home.write(f"jobs/{job}.json", {"state": "starting", "wanted": wanted, "progress": {}})
-        pid = self.system.detach([*interpreter(), "run", job], self.home.path("jobs", f"{job}.log"))
-        present = self.home.read(f"jobs/{job}.json")
-        if present["state"] == "starting":  # it may have been quicker than we are
-            self._enter(job, present, pid)
+        starting = {"state": "starting", "wanted": wanted, "progress": {}, "until": time.time() + START_S}
+        self.home.write(f"jobs/{job}.json", starting)  # from here on only the job itself writes it
+        self.system.detach([*interpreter(), "run", job], self.home.path("jobs", f"{job}.log"))
         return job
 
-    def _enter(self, job: str, document: State, pid: int) -> None:
-        self.home.write(
-            f"jobs/{job}.json",
-            {**document, "state": "running", "pid": pid, "started": self.system.started(pid)},
-        )
-
     def _alive(self, document: State) -> bool:
-        return self.system.is_alive(document["pid"], document["started"])
+        if document["state"] == "starting":
+            return time.time() < document["until"]
+        return document["state"] == "running" and self.system.is_alive(document["pid"], document["started"])
 
     def wait(self, job: str, wait_s: float) -> State:
         """{"job", "state": "running"|"done", "progress", "answer"}; a failed job raises what it failed with."""
@@ -66,9 +63,9 @@ class Jobs:
                 raise Refused("watch a job", "this machine knows none of that id", "converge again")
             if document["state"] == "failed":
                 raise Refused(**document["error"])
-            if document["state"] == "running" and not self._alive(document):
+            if document["state"] in UNFINISHED and not self._alive(document):
                 document = self.home.read(f"jobs/{job}.json")  # it may have ended between the two looks
-                if document["state"] == "running":
+                if document["state"] in UNFINISHED:
                     raise Refused(
                         "finish a job",
                         "it was killed or the machine restarted",
