@@ -52,7 +52,8 @@ class Jobs:
     def _alive(self, document: State) -> bool:
         if document["state"] == "starting":
             return time.time() < document["until"]
-        return document["state"] == "running" and self.system.is_alive(document["pid"], document["started"])
+        running: bool = document["state"] == "running"
+        return running and self.system.is_alive(document["pid"], document["started"])
 
     def wait(self, job: str, wait_s: float) -> State:
         """{"job", "state": "running"|"done", "progress", "answer"}; a failed job raises what it failed with."""
