@@ -51,7 +51,7 @@ class Jobs:
 
     def _alive(self, document: State) -> bool:
         if document["state"] == "starting":
-            return time.time() < document["until"]
+            return bool(time.time() < document["until"])
         running: bool = document["state"] == "running"
         return running and self.system.is_alive(document["pid"], document["started"])
 
