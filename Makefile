@@ -1,0 +1,89 @@
+# What a person types. The work is in scripts/desk (plan, converge, ...) and tests/lab (the lab).
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+
+# Commands on the machines. Each takes HOST=name[,name] and LAB=1.
+DESK_COMMANDS := plan converge verify status ssh rebuild
+
+# Only what is said on the command line: some shells export a HOST of their own.
+said = $(if $(filter command,$(firstword $(origin $(1)))),$(value $(1)))
+export DESK_HOST := $(call said,HOST)
+export DESK_CMD := $(call said,CMD)
+override undefine CMD
+desk = $(PYTHON) -m scripts.desk
+
+# make itself answers any failing recipe with 2. So that `make plan` can also end with 1 (could not look), the
+# command runs first and leaves its exit code; then make's own -q, which ends with 1 where something is left to do,
+# ends with 1 if that code was 1. Not under -n, which must run nothing.
+flags := $(firstword -$(MAKEFLAGS))
+ifneq (,$(filter $(DESK_COMMANDS),$(MAKECMDGOALS)))
+ifeq (,$(findstring n,$(flags)))
+MAKEFLAGS += -q
+run := +@
+endif
+endif
+run ?= @
+# $(1): the command. Its exit code, once; and the recipe line that ends with it.
+code_file = .desk/exit-$(1)-$$PPID
+code = $(shell cat $(code_file) 2>/dev/null && rm -f $(code_file))
+end_with = $(if $(filter-out 0,$(1)),$(if $(filter 1,$(1)),@exit 1,$(run)$(if $(filter 130,$(1)),kill -INT $$PPID,exit $(1))))
+
+.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-lab bench-converge
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'HOST=apex,g16 says which machines (default: all); LAB=1 means the lab instead of the real ones.'
+
+setup: .venv/stamp ## the virtualenv, from the lock
+
+.venv/stamp: requirements.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'python3 here is missing or older than 3.11: install Python 3.11 or newer' >&2; exit 1; }
+	@test -x $(PYTHON) || python3 -m venv .venv >/dev/null 2>&1 || \
+		{ rm -rf .venv; echo 'python3 here has no venv: install it (Debian, Ubuntu: apt install python3-venv)' >&2; exit 1; }
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+lock: ## renew requirements.lock from pyproject.toml (wants uv)
+	@command -v uv >/dev/null || { echo 'there is no uv here: pipx install uv' >&2; exit 1; }
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		--group dev -o requirements.lock pyproject.toml
+
+check: setup ## lint, format, types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+lab: setup ## two machines from nothing to an answer, in Docker (some minutes the first time)
+	@$(desk) lab
+
+lab-down: ## remove every trace of the lab
+	@$(desk) lab-down
+
+plan: ran-plan ## what would change and why; exit 0 nothing, 2 changes, 1 could not look
+converge: ran-converge ## make it so; exit 0, 1, 130 interrupted
+verify: ran-verify ## ask the machines with their own tools whether it is so
+status: ran-status ## one screen of all machines
+ssh: ran-ssh ## a shell on HOST=, or CMD='...' there
+rebuild: ran-rebuild ## HOST= from bare to verified, with a stopwatch
+$(DESK_COMMANDS):
+	$(call end_with,$(call code,$@))
+
+ran := $(addprefix ran-,$(DESK_COMMANDS))
+.PHONY: $(ran)
+$(ran): ran-%:
+	$(run)mkdir -p .desk; if [ -x $(PYTHON) ]; then env -u MAKEFLAGS -u MFLAGS $(desk) $*; \
+		else echo 'there is no .venv here: run `make setup`' >&2; false; fi; echo $$? >$(call code_file,$*)
+
+test: test-unit test-lab ## everything: unit tests, then the lab's suites
+
+test-unit: setup ## without machines, under a minute
+	@$(PYTHON) -m pytest tests/unit
+
+test-lab: setup ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
+	@$(PYTHON) -m tests.lab up
+	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
+
+bench-converge: setup ## LAB=1: a converge that changes nothing, beside Ansible's
+	@$(PYTHON) -m tests.bench.converge
