@@ -31,5 +31,6 @@ def gpus() -> list[State]:
     cards = []
     for line in done.out.splitlines() if done.code == 0 else ():
         name, _, mib = line.rpartition(",")
-        cards.append({"name": name.strip(), "vram_gb": round(float(mib) / 1024, 1)})
+        if mib.strip().isdigit():  # "[N/A]" on a card that shares the machine's memory
+            cards.append({"name": name.strip(), "vram_gb": round(int(mib) / 1024, 1)})
     return cards

@@ -7,16 +7,15 @@ import grp
 import os
 import platform
 import pwd
-import re
-import shlex
 import signal
 import stat
 import subprocess
 from typing import Any, Callable, Optional, Sequence
 
-from .errors import Refused
+from .errors import Refused, why_of
 from .programs import run
 from .system import State
+from .units import parse_unit, render_unit
 
 UNITS = "/etc/systemd/system"
 
@@ -39,7 +38,8 @@ class Posix:
         mode = stat.S_IMODE(found.st_mode)
         raw = f"{owner}:{group} {mode:04o}"
         directory = stat.S_ISDIR(found.st_mode)
-        for words in ("administrators", "everyone", f"only {owner}"):
+        private = [] if owner.isdigit() else [f"only {owner}"]  # a number is nobody that this machine knows
+        for words in ("administrators", "everyone", *private):
             for access in (words,) if directory else (words, f"{words} +x"):
                 if _raw(access, directory) == raw:
                     return access
@@ -49,8 +49,13 @@ class Posix:
         raw = _raw(access, os.path.isdir(path)) or access
         names, _, mode = raw.rpartition(" ")
         owner, _, group = names.partition(":")
-        os.chown(path, _number(pwd.getpwnam, owner), _number(grp.getgrnam, group))
-        os.chmod(path, int(mode, 8))
+        try:
+            numbers = _number(pwd.getpwnam, owner), _number(grp.getgrnam, group), int(mode, 8)
+        except (KeyError, ValueError):
+            fix = "use administrators, everyone or only <user>, and a user that this machine has"
+            raise Refused(f"set the access of {path}", f"{access!r} means nothing here", fix) from None
+        os.chown(path, *numbers[:2])
+        os.chmod(path, numbers[2])
 
     def replace(self, temporary: str, path: str) -> None:
         os.replace(temporary, path)
@@ -66,7 +71,7 @@ class Posix:
 
     # -- processes
     def detach(self, arguments: Sequence[str], log: str) -> int:
-        """A scope of its own where systemd runs, so that a closing login session takes nothing with it."""
+        """It leads a session of its own: a closing login session's hang-up does not reach it."""
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as out:
             started = subprocess.Popen(
                 arguments,
@@ -117,7 +122,8 @@ class Posix:
             if text is None:
                 found[name] = None
             else:
-                intact = spec is not None and render_unit(spec) == text and not unit.get("DropInPaths")
+                added = f"/{name}.service.d/" in unit.get("DropInPaths", "")  # a distribution's own for all are fine
+                intact = spec is not None and render_unit(spec) == text and not added
                 found[name] = {
                     **state,
                     "spec": spec,
@@ -128,19 +134,28 @@ class Posix:
     def define_service(self, spec: State) -> None:
         import tempfile
 
-        path = f"{UNITS}/{spec['name']}.service"
-        descriptor, temporary = tempfile.mkstemp(dir=UNITS, prefix=".new-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(render_unit(spec))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        self.replace(temporary, path)
+        path, unit = f"{UNITS}/{spec['name']}.service", render_unit(spec)
+        temporary = ""
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=UNITS, prefix=".new-")
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(unit)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            self.replace(temporary, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise Refused(
+                f"define service {spec['name']}", why_of(error), "look at that path on the machine"
+            ) from error
         _systemctl("daemon-reload")
         _systemctl("enable", "--quiet", f"{spec['name']}.service")
 
     def start_service(self, name: str) -> None:
-        run(["systemctl", "reset-failed", f"{name}.service"])  # fails when there is nothing to reset
+        with contextlib.suppress(Refused):  # it fails when there is nothing to reset
+            _systemctl("reset-failed", f"{name}.service")
         _systemctl("restart", f"{name}.service")
 
     def reload_service(self, name: str) -> None:
@@ -196,11 +211,17 @@ def _read(path: str) -> Optional[str]:
         return None
 
 
-def _systemctl(*arguments: str) -> None:
-    done = run(["systemctl", *arguments])
+def _systemctl(*arguments: str) -> str:
+    try:
+        done = run(["systemctl", *arguments])
+    except FileNotFoundError:
+        raise Refused(
+            "use systemd", "there is no systemctl on this machine", "use a system that systemd runs"
+        ) from None
     if done.code:
         fix = f"see `journalctl -u {arguments[-1]}` on the machine"
         raise Refused(f"systemctl {' '.join(arguments)}", done.why(), fix)
+    return done.out
 
 
 PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
@@ -208,81 +229,9 @@ PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "Nee
 
 def _show(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """What systemd knows of the units, all in one process. {name: {property: value}}"""
-    done = run(["systemctl", "show", "--property", ",".join(PROPERTIES), *(f"{name}.service" for name in names)])
+    said = _systemctl("show", "--property", ",".join(PROPERTIES), *(f"{name}.service" for name in names))
     shown = {}
-    blocks = done.out.strip().split("\n\n")
+    blocks = said.strip().split("\n\n")
     for name, block in zip(names, blocks, strict=False):
         shown[name] = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
     return shown
-
-
-# A unit and our neutral description are two forms of one thing: `parse_unit(render_unit(spec)) == spec`,
-# and a unit that somebody edited no longer renders back to its own text.
-
-UNIT = """\
-[Unit]
-Description={description}
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-{account}{state}{environment}ExecStart={command}
-Restart=always
-RestartSec=2
-KillMode=control-group
-TimeoutStopSec=20
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-def render_unit(spec: State) -> str:
-    """The systemd unit of a service. `account` "system" is root; "own" a throw-away user that owns only `state`."""
-    state = spec.get("state") or ""
-    if state and not state.startswith("/var/lib/"):
-        raise Refused(
-            f"define service {spec['name']}",
-            f"its state directory {state} is not under /var/lib",
-            "choose one that is",
-        )
-    return UNIT.format(
-        description=spec["description"],
-        account="DynamicUser=yes\n" if spec["account"] == "own" else "",
-        state=f"StateDirectory={state[len('/var/lib/') :]}\n" if state else "",
-        environment="".join(f"Environment={_quoted(f'{k}={v}')}\n" for k, v in sorted(spec["environment"].items())),
-        command=" ".join(_quoted(each) for each in spec["command"]),
-    )
-
-
-def parse_unit(text: str) -> Optional[State]:
-    """The description that renders to this unit, or None when it is none of ours."""
-    lines = dict(re.findall(r"^(Description|StateDirectory|DynamicUser|ExecStart)=(.*)$", text, re.M))
-    if "ExecStart" not in lines or "Description" not in lines:
-        return None
-    settings = [_unquoted(each)[0] for each in re.findall(r"^Environment=(.*)$", text, re.M)]
-    return {
-        "description": lines["Description"],
-        "account": "own" if lines.get("DynamicUser") == "yes" else "system",
-        "state": f"/var/lib/{lines['StateDirectory']}" if "StateDirectory" in lines else "",
-        "environment": dict(each.partition("=")[::2] for each in settings),
-        "command": _unquoted(lines["ExecStart"]),
-    }
-
-
-def _quoted(text: str) -> str:
-    """One word of a unit file: `%` and `$` mean themselves."""
-    text = text.replace("%", "%%").replace("$", "$$")
-    if re.fullmatch(r"[\w@%+=:,./$*-]+", text):
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def _unquoted(text: str) -> list[str]:
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return [text]
-    return [each.replace("%%", "%").replace("$$", "$") for each in words]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import time
-import urllib.error
 import urllib.request
 from typing import Optional
 
@@ -19,7 +19,7 @@ def answers(url: str, timeout_s: float) -> bool:
     try:
         with opener.open(url, timeout=timeout_s) as reply:
             return bool(200 <= reply.status < 300)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # the last: something else than HTTP
         return False
 
 
