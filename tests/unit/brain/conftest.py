@@ -12,11 +12,16 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from .door import Door, open_door
+from .door import Asked, Door, Exchange, open_door
 
 ROOT = Path(__file__).resolve().parents[3]
 BRAIN = ROOT / "scripts" / "brain"
 KEY = "sk-brain-test-5d41402abc4b2a76"
+
+
+def interruptible() -> None:
+    """In the child: SIGINT as a terminal would leave it, even when the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def render(**values: object) -> str:
@@ -55,13 +60,18 @@ class Brain:
         """Ask and wait. Bytes that are no UTF-8 come back as surrogates."""
         data = stdin.encode() if isinstance(stdin, str) else stdin or b""
         done = subprocess.run(
-            [BRAIN, *words], input=data, capture_output=True, env=self.environ(), timeout=timeout_s, check=False
+            [BRAIN, *words],
+            input=data,
+            capture_output=True,
+            env=self.environ(),
+            timeout=timeout_s,
+            check=False,
         )
         out, err = (each.decode(errors="surrogateescape") for each in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Ask and do not wait. In a session of its own, with SIGINT as a terminal would leave it."""
+        """Ask and do not wait. In a session of its own."""
         return subprocess.Popen(
             [BRAIN, *words],
             stdin=subprocess.DEVNULL,
@@ -69,7 +79,7 @@ class Brain:
             stderr=subprocess.PIPE,
             env=self.environ(),
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=interruptible,  # noqa: PLW1509
         )
 
 
@@ -85,18 +95,51 @@ def ollama() -> Iterator[Door]:
         yield door
 
 
-@pytest.fixture
-def brain(tmp_path: Path, gateway: Door, ollama: Door) -> Brain:
-    made = Brain(
-        home=tmp_path,
-        values={
-            "gateway_url": gateway.url,
-            "key": KEY,
-            "route": "default",
-            "local_url": ollama.url,
-            "local_model": "gemma4:e4b",
-            "connect_timeout_s": 0.6,
-        },
-    )
+def brain_for(home: Path, gateway: Door, ollama: Door, extra_lines: str = "") -> Brain:
+    values: dict[str, object] = {
+        "gateway_url": gateway.url,
+        "key": KEY,
+        "route": "default",
+        "local_url": ollama.url,
+        "local_model": "gemma4:e4b",
+        "connect_timeout_s": 0.6,
+    }
+    made = Brain(home, values, extra_lines)
     made.write_settings()
     return made
+
+
+@pytest.fixture
+def brain(tmp_path: Path, gateway: Door, ollama: Door) -> Brain:
+    return brain_for(tmp_path, gateway, ollama)
+
+
+@dataclass
+class Stalled:
+    """Two questions to a gateway that falls silent."""
+
+    in_mid_stream: subprocess.Popen[bytes]
+    before_the_first_byte: subprocess.Popen[bytes]
+    local_asked: list[Asked]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stalled]:
+    """Asked before all other tests: curl takes six seconds to be sure of a silence of one."""
+
+    def stall(exchange: Exchange) -> None:
+        if exchange.server.door.asked[-1].body["model"] == "talks":
+            exchange.open_stream()
+            exchange.say("so far")
+        exchange.hold(60)
+
+    with open_door() as gateway, open_door() as ollama:
+        gateway.behaviour = stall
+        brain = brain_for(tmp_path_factory.mktemp("stalled"), gateway, ollama, "silence_timeout_s=1\n")
+        talks = brain.start("--route", "talks", "hello")
+        assert gateway.holding.wait(10)
+        asked = Stalled(talks, brain.start("hello"), ollama.asked)
+        yield asked
+        for each in (asked.in_mid_stream, asked.before_the_first_byte):
+            each.terminate()
+            each.communicate()
