@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import tarfile
+import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from typing import IO, Optional
 
 from .errors import Refused, why_of
@@ -22,6 +25,8 @@ from .system import Progress, State, System
 MARK = ".release.json"
 STALL_S = 60
 TRIES = 5
+PAUSE_S = 2
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 ROOM_FACTOR = 4  # archive + what it unpacks to, generously
 
 
@@ -55,9 +60,9 @@ class Releases:
         directory, version = request["id"], request["version"]
         self.home.remember("release", directory)
         archive = self._fetch(request, progress)
+        aside = os.path.join(directory, f".{version}.new")
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
-            aside = os.path.join(directory, f".{version}.new")
             shutil.rmtree(aside, ignore_errors=True)
             os.mkdir(aside, 0o755)
             progress({"what": "unpacking"})
@@ -77,6 +82,8 @@ class Releases:
             raise Refused(
                 f"unpack {request['url']}", why_of(error), "free some disk space and converge again"
             ) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)  # half of a release only fills the disk
         discard(archive)
         self._drop_old(directory, version)
         return {"release": {directory: self.state(directory)}}
@@ -125,7 +132,8 @@ class Releases:
     def remove(self, request: State, progress: Progress) -> State:
         directory = request["id"]
         for name in os.listdir(directory) if os.path.isdir(directory) else ():
-            if _mark(os.path.join(directory, name)) or name.endswith((".new", ".broken")):
+            left_over = name.startswith(".") and name.endswith((".new", ".broken"))
+            if left_over or _mark(os.path.join(directory, name)):
                 shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
         with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
             os.rmdir(directory)
@@ -136,13 +144,19 @@ class Releases:
 def fetch(url: str, path: str, progress: Progress) -> None:
     """Download `url` to `path`, going on where an earlier try stopped. Raises Refused."""
     problem: Exception = OSError("no answer")
-    for _ in range(TRIES):
+    had, tries = -1, 0
+    while tries < TRIES:
         have = os.path.getsize(path) if os.path.exists(path) else 0
+        tries = 1 if have > had else tries + 1  # a bad line that still moves may break as often as it likes
+        if tries > 1:
+            time.sleep(PAUSE_S)
+        had = max(have, had)
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:
             with urllib.request.urlopen(request, timeout=STALL_S) as reply:
                 if _receive(reply, path, have, progress):
                     return
+                problem = OSError("the connection was cut")
         except urllib.error.HTTPError as error:
             if error.code == 416:  # nothing beyond what we have
                 return
@@ -166,8 +180,8 @@ def _receive(reply: http.client.HTTPResponse, path: str, have: int, progress: Pr
     """Append the body. True when all of it came."""
     if reply.status != 206:
         have = 0
-    left = int(reply.headers.get("Content-Length") or 0)
-    total = have + left
+    length = reply.headers.get("Content-Length")  # absent when it comes in chunks, which tell their own end
+    total = have + int(length or 0)
     free = shutil.disk_usage(os.path.dirname(path)).free
     if total * ROOM_FACTOR - have > free:
         raise Refused(
@@ -181,30 +195,34 @@ def _receive(reply: http.client.HTTPResponse, path: str, have: int, progress: Pr
         for block in iter(lambda: reply.read(BLOCK), b""):
             file.write(block)
             done += len(block)
-            progress({"what": "downloading", "done": done, "total": total})
-    return done == total
+            progress({"what": "downloading", "done": done, "total": max(total, done)})
+    return length is None or done == total
 
 
 def unpack(archive: str, into: str) -> None:
     """Unpack a zip, or a tar in any usual compression, told by its first bytes. Refuses names that lead outside."""
     with open(archive, "rb") as file:
         start = file.read(4)
-    if start[:2] == b"PK":
-        with zipfile.ZipFile(archive) as packed:
-            _refuse_outside(packed.namelist(), archive)
-            packed.extractall(into)  # noqa: S202  every name was looked at
-    elif start == b"\x28\xb5\x2f\xfd":
-        _unpack_zstd(archive, into)
-    else:
-        with tarfile.open(archive) as tar:
-            _extract(tar, into)
+    try:
+        if start[:2] == b"PK":
+            with zipfile.ZipFile(archive) as packed:
+                _refuse_outside(packed.namelist())
+                packed.extractall(into)  # noqa: S202  every name was looked at
+        elif start == b"\x28\xb5\x2f\xfd":
+            _unpack_zstd(archive, into)
+        else:
+            with tarfile.open(archive) as tar:
+                _extract(tar, into)
+    except DAMAGED as error:
+        fix = "check the URL in group_data; nothing was installed"
+        raise Refused("unpack what was downloaded", f"{type(error).__name__}: {error}", fix) from error
 
 
 def _unpack_zstd(archive: str, into: str) -> None:
     program = shutil.which("zstd")
     if not program:
         raise Refused(
-            f"unpack {archive}",
+            "unpack what was downloaded",
             "there is no zstd on this machine",
             "run scripts/bootstrap.sh there: it installs zstd",
         )
@@ -214,26 +232,29 @@ def _unpack_zstd(archive: str, into: str) -> None:
             _extract(tar, into)
         stream.read()
     if process.returncode:
-        raise Refused(f"unpack {archive}", "zstd found it damaged", "converge again")
+        raise Refused("unpack what was downloaded", "zstd found it damaged", "converge again")
 
 
 def _extract(tar: tarfile.TarFile, into: str) -> None:
-    if hasattr(tarfile, "data_filter"):
-        tar.extractall(into, filter="data")
-        return
+    """Every member by itself, as root's own; Python's own filter, where there is one, has the last word."""
+    trusting = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     for member in tar:
-        _refuse_outside([member.name, *([member.linkname] if member.islnk() else [])], "the archive")
-        tar.extract(member, into)
+        _refuse_outside([member.name, *([member.linkname] if member.islnk() else [])])
+        if member.issym():
+            _refuse_outside([member.linkname] if member.linkname.startswith("/") else [])
+            _refuse_outside([os.path.normpath(os.path.join(os.path.dirname(member.name), member.linkname))])
+        if not (member.isfile() or member.isdir() or member.islnk() or member.issym()):
+            raise Refused("unpack what was downloaded", f"{member.name!r} is a device", "do not trust this archive")
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        tar.extract(member, into, **trusting)  # type: ignore[arg-type]
 
 
-def _refuse_outside(names: list[str], archive: str) -> None:
+def _refuse_outside(names: list[str]) -> None:
     for name in names:
-        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
-            raise Refused(
-                f"unpack {archive}",
-                f"it holds the name {name!r}, which leads outside",
-                "do not trust this archive",
-            )
+        if name.startswith(("/", "\\")) or os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+            why = f"it holds the name {name!r}, which leads outside"
+            raise Refused("unpack what was downloaded", why, "do not trust this archive")
 
 
 def _mark(directory: str) -> Optional[State]:
@@ -247,8 +268,9 @@ def _mark(directory: str) -> Optional[State]:
 def _contents(directory: str) -> State:
     """{relative path: [size, seconds, mode]} of every file and link."""
     found = {}
-    for folder, _, names in os.walk(directory):
-        for name in names:
+    for folder, folders, names in os.walk(directory):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in [*names, *links]:
             path = os.path.join(folder, name)
             if name != MARK or folder != directory:
                 stat = os.lstat(path)
