@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -170,7 +171,7 @@ class Compose:
             raise Refused(
                 f"get a token from {project}", f"it says {error.code}: {said[:300]}", "see what it says"
             ) from error
-        except (OSError, ValueError, LookupError) as error:
+        except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
             raise Refused(f"get a token from {project}", why_of(error), "see its log on the machine") from error
 
     def remove(self, request: State, progress: Progress) -> State:

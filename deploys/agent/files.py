@@ -81,7 +81,7 @@ class Files:
         temporary = ""
         try:
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+            descriptor, temporary = self._temporary(path)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -100,6 +100,15 @@ class Files:
             if temporary:
                 discard(temporary)
 
+    @staticmethod
+    def _temporary(path: str) -> tuple[int, str]:
+        """A new file beside `path`, 0600. One that a killed agent left there for the same path goes first."""
+        folder, prefix = os.path.dirname(path), f".new-{hashlib.sha256(path.encode()).hexdigest()[:8]}-"
+        for name in os.listdir(folder):
+            if name.startswith(prefix):
+                discard(os.path.join(folder, name))
+        return tempfile.mkstemp(dir=folder, prefix=prefix)
+
     def _check(self, path: str, temporary: str, arguments: list[str]) -> None:
         """The program's own word that it would accept the file, before the file has its name."""
         command = [each.replace("{file}", temporary) for each in arguments]
@@ -113,12 +122,15 @@ class Files:
         kept = self.home.kept(path)
         descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(kept), prefix=".new-")
         os.close(descriptor)
-        shutil.copyfile(path, temporary)
-        self.home.write(
-            os.path.join("kept", os.path.basename(kept) + ".json"),
-            {"path": path, "access": self.system.access_of(path)},
-        )
-        self.system.replace(temporary, kept)
+        try:
+            shutil.copyfile(path, temporary)
+            self.home.write(
+                os.path.join("kept", os.path.basename(kept) + ".json"),
+                {"path": path, "access": self.system.access_of(path)},
+            )
+            self.system.replace(temporary, kept)
+        finally:
+            discard(temporary)
 
     def put_back(self, path: str) -> bool:
         """The last good version takes its name again. False when there is none."""
@@ -182,7 +194,8 @@ class Directories:
         return {path: self.state(path) for path in asked}
 
     def state(self, path: str) -> Optional[State]:
-        return {"access": self.system.access_of(path)} if os.path.isdir(path) else None
+        """A link to a directory counts as the directory that it leads to."""
+        return {"access": self.system.access_of(os.path.realpath(path))} if os.path.isdir(path) else None
 
     def ensure(self, request: State, progress: Progress) -> State:
         path = request["id"]

@@ -19,6 +19,7 @@ from .errors import Refused, why_of
 from .system import State, System
 
 LEASE_S = 60
+LEASE = {"run", "by", "desk", "since", "until"}
 
 
 class Home:
@@ -44,7 +45,7 @@ class Home:
         try:
             with open(self.path(name), encoding="utf-8") as file:
                 return json.load(file)
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
 
     def write(self, name: str, document: Any) -> None:
@@ -63,7 +64,10 @@ class Home:
 
     # -- the manifest: [{"kind", "id", "spec", ...}], oldest first
     def manifest(self) -> list[State]:
-        return self.read("managed.json") or []
+        entries = self.read("managed.json")
+        if not isinstance(entries, list):
+            return []
+        return [each for each in entries if isinstance(each, dict) and "kind" in each and "id" in each]
 
     def entry(self, kind: str, name: str) -> State:
         for each in self.manifest():
@@ -99,8 +103,11 @@ class Home:
     def take_lease(self, run: State) -> None:
         """Refuse when another desk changed this machine less than a minute ago and may be at it still."""
         held = self.read("lease.json")
+        if not (isinstance(held, dict) and set(held) >= LEASE):
+            held = {}
         now = time.time()
-        if held and held["run"] != run["id"] and held["desk"] != run["desk"] and now < held["until"]:
+        others = held and held["run"] != run["id"] and held["desk"] != run["desk"]
+        if others and 0 < held["until"] - now <= LEASE_S:  # a lease from further ahead: the clock was set back
             raise Refused(
                 "change this machine",
                 f"{held['by']} at {held['desk']} is converging it since {held['since']}",

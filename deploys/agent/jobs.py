@@ -84,6 +84,7 @@ class Jobs:
     def run(self, job: str, work: Callable[[State, Progress], State]) -> None:
         """The detached side: do the work and write down how it went."""
         request = self.home.read(f"jobs/{job}.request.json")
+        discard(self.home.path("jobs", f"{job}.request.json"))  # it may hold a secret: killed later, none stays
         document = {
             "state": "running",
             "wanted": self.home.read(f"jobs/{job}.json")["wanted"],
@@ -112,7 +113,6 @@ class Jobs:
                 state="failed",
             )
         self.home.write(f"jobs/{job}.json", document)
-        discard(self.home.path("jobs", f"{job}.request.json"))
 
 
 def _lasting(request: State) -> State:

@@ -57,7 +57,8 @@ class Agent:
         from . import machine
 
         asked: dict[str, dict[str, State]] = {name: {} for name in self.kinds}
-        manifest = self.home.manifest()
+        # what a younger agent made of a kind that this one does not know stays in the manifest for that one
+        manifest = [each for each in self.home.manifest() if each["kind"] in self.kinds]
         for each in manifest:
             asked[each["kind"]][each["id"]] = each.get("spec", {})
         for kind, name, spec in request.get("asked", []):
@@ -105,7 +106,17 @@ class Agent:
         return answer
 
 
+def _request() -> State:
+    """One line of stdin."""
+    try:
+        request: State = json.loads(sys.stdin.buffer.readline() or b"{}")
+    except ValueError:
+        raise Refused("read the request", "it did not arrive whole", "converge again") from None
+    return request
+
+
 def main() -> int:
+    os.umask(0o022)  # a stricter one of this machine must not close what everyone shall read
     system = this_system()
     home = Home(system)
     if sys.argv[1] == "run":
@@ -114,8 +125,8 @@ def main() -> int:
         return 0
     answer_to = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
     os.dup2(2, 1)  # whoever else prints talks to stderr, never into the answer
-    request = json.loads(sys.stdin.buffer.readline() or b"{}")
     try:
+        request = _request()
         agent = Agent(system, home)
         verb = {"look": agent.look, "do": agent.do, "wait": agent.wait, "read": agent.read}[sys.argv[1]]
         answer, code = verb(request), 0

@@ -63,7 +63,7 @@ class Models:
             here = {tag: spec for tag, spec in asked.items() if spec["api"] == url}
             try:
                 found.update(self._from_api(Api(url), here))
-            except (OSError, Refused):
+            except (OSError, Refused, LookupError, TypeError):  # the last two: something else listens there
                 found.update({tag: self._from_store(spec["store"], tag) for tag, spec in here.items()})
         return found
 
@@ -90,7 +90,10 @@ class Models:
                 manifest = file.read()
         except OSError:
             return None
-        size = sum(each["size"] for each in _layers(json.loads(manifest)))
+        try:
+            size = sum(each["size"] for each in _layers(json.loads(manifest)))
+        except (ValueError, LookupError, TypeError):  # cut off while it was written
+            return None
         return {
             "digest": hashlib.sha256(manifest).hexdigest(),
             "size": size,
@@ -144,7 +147,7 @@ class Models:
                 else f"the registry says {error.code} {error.reason}"
             )
             raise Refused(f"pull {tag}", why, "check the tag in group_data") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise Refused(
                 f"pull {tag}",
                 f"{host}: {why_of(getattr(error, 'reason', error))}",
