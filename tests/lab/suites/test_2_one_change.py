@@ -1,0 +1,51 @@
+"""One edited template: the plan names exactly that file, converge changes exactly that, only the gateway restarts."""
+
+from __future__ import annotations
+
+from .conftest import Desk, Machine
+
+CONFIG = "apex file /opt/litellm/app/config.yaml"
+RESTART = "apex compose litellm"
+
+
+def _engine(machine: Machine) -> str:
+    return machine.sh("systemctl show ollama -p MainPID -p ActiveEnterTimestampMonotonic")
+
+
+def _door(machine: Machine) -> str:
+    return machine.sh(
+        "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q --filter label=com.docker.compose.project=litellm)"
+    )
+
+
+def test_one_value_of_a_template(copy: Desk, apex: Machine, g16: Machine) -> None:
+    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+
+    plan = copy.run("plan")
+    assert plan.code == 2
+    assert plan.changes() == [CONFIG, RESTART], "the file, and the restart that follows from it"
+    assert "-  drop_params: true" in plan.out
+    assert "+  drop_params: false" in plan.out
+
+    before = _engine(apex), _engine(g16), _door(apex)
+    converged = copy.run("converge")
+    assert converged.code == 0
+    assert "apex: 2 changed" in converged.out
+    assert "g16: 0 changed" in converged.out
+    assert _engine(apex) == before[0]
+    assert _engine(g16) == before[1]
+    assert _door(apex) != before[2]
+    assert copy.run("plan").code == 0
+
+
+def test_a_secret_file_shows_names_and_no_values(copy: Desk) -> None:
+    copy.edit(
+        "group_data/apex.py",
+        "    port=4000,\n",
+        '    port=4000,\n    environment={"LITELLM_EXTRA": "planted-value-42"},\n',
+    )
+    plan = copy.run("plan")
+    assert plan.code == 2
+    assert plan.changes() == ["apex file /opt/litellm/gateway.env", RESTART]
+    assert "+LITELLM_EXTRA=••••" in plan.out
+    assert "planted-value-42" not in plan.out

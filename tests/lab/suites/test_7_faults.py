@@ -1,0 +1,180 @@
+"""Faults in the middle: one sentence, nothing half-written, and the next converge finishes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Desk, Machine
+
+CONFIG = "/opt/litellm/app/config.yaml"
+
+
+def _docker(*arguments: str) -> None:
+    subprocess.run(["docker", *arguments], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+@contextlib.contextmanager
+def _frozen(machine: Machine) -> Iterator[None]:
+    _docker("pause", machine.container)
+    try:
+        yield
+    finally:
+        _docker("unpause", machine.container)
+
+
+def _start(copy: Desk, *settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "scripts.desk", "converge", "LAB=1", *settings],
+        cwd=copy.checkout,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_an_unreachable_machine_is_one_sentence_and_the_other_goes_on(desk: Desk, apex: Machine) -> None:
+    with _frozen(apex):
+        began = time.monotonic()
+        ran = desk.run("converge")
+        took_s = time.monotonic() - began
+    assert ran.code == 1
+    assert took_s < 200
+    assert "apex: " in ran.out
+    assert "g16: 0 changed" in ran.out
+    assert "Traceback" not in ran.out
+    with _frozen(apex):
+        plan = desk.run("plan")
+    assert plan.code == 1
+    assert "apex" in plan.out
+    assert desk.run("converge").code == 0
+
+
+def test_the_desk_killed_in_the_middle(copy: Desk, apex: Machine) -> None:
+    """A container restart outlives the desk that asked for it; the next converge finds it done or finishes it."""
+    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    running = _start(copy, "HOST=apex")
+    deadline = time.monotonic() + 60
+    while "drop_params: false" not in apex.sh(f"cat {CONFIG}") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(running.pid, signal.SIGKILL)
+    subprocess.run(["pkill", "-9", "-f", "pyinfra.*tests/lab/inventory.py"], check=False)
+    running.wait()
+    ran = copy.run("converge", "HOST=apex")
+    assert ran.code == 0
+    assert copy.run("plan", "HOST=apex").code == 0
+
+
+def test_power_loss_between_the_file_and_the_restart(copy: Desk, apex: Machine, desk: Desk) -> None:
+    """The new file is there, the gateway has not read it: nothing but the machine itself can tell, and it does."""
+    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    running = _start(copy, "HOST=apex")
+    deadline = time.monotonic() + 60
+    while "drop_params: false" not in apex.sh(f"cat {CONFIG}", check=False) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _docker("kill", apex.container)
+    running.communicate(timeout=300)
+    assert running.returncode == 1
+    _docker("start", apex.container)
+    _until_reachable(desk)
+    assert copy.run("converge", "HOST=apex").code == 0
+    assert copy.run("plan", "HOST=apex").code == 0
+
+
+def _until_reachable(desk: Desk) -> None:
+    for _ in range(30):
+        if desk.run("ssh", "HOST=apex", "CMD=true").code == 0:
+            return
+        time.sleep(2)
+    pytest.fail("apex did not come back")
+
+
+def test_after_a_reboot_everything_is_back_by_itself(desk: Desk, apex: Machine, g16: Machine) -> None:
+    """The boot race included: the gateway binds the tailnet address, which comes after Docker."""
+    _docker("restart", apex.container)
+    _until_reachable(desk)
+    deadline = time.monotonic() + 180
+    answer = ""
+    while time.monotonic() < deadline and "standing in" not in answer:
+        answer = g16.sh("su desk -c 'brain --private hello'", check=False)
+        time.sleep(2)
+    assert "standing in" in answer, "the gateway did not come back by itself"
+
+
+def test_interrupting_exits_130(copy: Desk) -> None:
+    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    running = _start(copy)
+    time.sleep(2.5)
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, out
+    assert "Traceback" not in out
+
+
+def test_a_second_converge_is_refused_and_a_dead_ones_lock_heals(copy: Desk, desk: Desk) -> None:
+    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    running = _start(copy)
+    time.sleep(1.5)
+    second = desk.run("converge")
+    assert second.code == 1
+    assert str(running.pid) in second.out or "since" in second.out
+    running.kill()
+    running.wait()
+    subprocess.run(["pkill", "-9", "-f", "pyinfra.*tests/lab/inventory.py"], check=False)
+    assert desk.run("converge").code == 0
+
+
+def test_another_desk_is_told_who_is_at_it(apex: Machine, copy: Desk) -> None:
+    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    until = time.time() + 45
+    lease = f'{{"run": "other", "by": "eve", "desk": "elsewhere", "since": "now", "until": {until}}}'
+    apex.sh(f"echo '{lease}' > /var/lib/llm-harness/lease.json")
+    ran = copy.run("converge", "HOST=apex")
+    assert ran.code == 1
+    assert "eve at elsewhere is converging it" in ran.out
+    apex.sh("rm /var/lib/llm-harness/lease.json")
+
+
+def test_a_wrong_host_key_is_refused(desk: Desk, copy: Desk, lab: dict[str, Any]) -> None:
+    known = Path(lab["ssh_config"]).parent / "known_hosts"
+    lines = known.read_text()
+    wrong = subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", copy.checkout / "other"], check=True)
+    assert wrong.returncode == 0
+    public = (copy.checkout / "other.pub").read_text().split()[1]
+    forged = [
+        f"{line.split()[0]} ssh-ed25519 {public}" if line.startswith("g16") else line for line in lines.splitlines()
+    ]
+    known.write_text("\n".join(forged) + "\n")
+    try:
+        ran = desk.run("converge")
+    finally:
+        known.write_text(lines)
+    assert ran.code == 1
+    assert "g16" in ran.out
+    assert "apex: 0 changed" in ran.out
+    assert "Traceback" not in ran.out
+
+
+def test_the_network_gone_in_the_middle_of_a_pull(copy: Desk, g16: Machine, lab: dict[str, Any]) -> None:
+    """The store goes away: the model held before stays, the reason is said, the next converge resumes."""
+    g16.sh('curl -sf -X DELETE http://127.0.0.1:11434/api/delete -d \'{"model": "gemma4:e4b-it-qat"}\'')
+    store = f"{lab['name']}-store"
+    _docker("pause", store)
+    try:
+        running = _start(copy, "HOST=g16")
+        time.sleep(12)
+    finally:
+        _docker("unpause", store)
+    running.communicate(timeout=300)
+    assert copy.run("converge", "HOST=g16").code == 0
+    assert copy.run("plan", "HOST=g16").code == 0
