@@ -15,10 +15,10 @@ desk = $(PYTHON) -m scripts.desk
 
 # make itself answers any failing recipe with 2. So that `make plan` can also end with 1 (could not look), the
 # command runs first and leaves its exit code; then make's own -q, which ends with 1 where something is left to do,
-# ends with 1 if that code was 1. Not under -n, which must run nothing.
-flags := $(firstword -$(MAKEFLAGS))
-ifneq (,$(filter $(DESK_COMMANDS),$(MAKECMDGOALS)))
-ifeq (,$(findstring n,$(flags)))
+# ends with 1 if that code was 1. Not under -n, which must run nothing, nor with several goals, of which -q would
+# run the second after the first has failed.
+ifneq (,$(filter $(DESK_COMMANDS:=-1),$(MAKECMDGOALS)-$(words $(MAKECMDGOALS))))
+ifeq (,$(findstring n,$(firstword -$(MAKEFLAGS))))
 MAKEFLAGS += -q
 run := +@
 endif

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from dataclasses import replace
 
 from scripts.desk.desk import Desk, Trouble, Wish, desk_of
 from scripts.desk.say import complain
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
     command = arguments[1]
     try:
         wish = wish_of(arguments[2:], os.environ)
+        if command in ("lab", "lab-down"):  # they are about the lab, whatever LAB says, and there may be none yet
+            wish = replace(wish, lab=False)
         module = importlib.import_module(f"scripts.desk.{command.replace('-', '_')}")
         desk: Desk = desk_of(wish)
         code: int = module.run(desk, wish)

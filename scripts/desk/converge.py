@@ -95,8 +95,8 @@ class Run:
 
 def run(desk: Desk, wish: Wish) -> int:
     """Converge, one at a time on this desk."""
-    arguments = ["--yes", *(["-v"] if wish.verbose else []), *machines.arguments(desk, wish)]
     with lock.held(desk, "converge") as number, pyinfra.report_file() as report:
+        arguments = ["--yes", *(["-v"] if wish.verbose else []), *machines.arguments(desk, wish)]
         running = Run(report, wish.verbose)
         try:
             code = pyinfra.run(desk, arguments, running.hear, report, keep=number)

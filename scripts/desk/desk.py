@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRETS_OF_THE_PERSON = ("SECRETS_COMMAND", "SECRETS_FILE")
 
 
 class Trouble(Exception):
@@ -70,10 +69,10 @@ def desk_of(wish: Wish) -> Desk:
         return Desk(_existing(ROOT / "inventory.py"), private_directory(state_home()), environment)
     lab = running_lab()
     home = lab_home()
-    # The person's own keys must never reach the lab's machines: only the lab's file speaks there.
-    for name in (*SECRETS_OF_THE_PERSON, *secret_names(home / "secrets.env")):
+    environment = {"SECRETS_FILE": str(home / "secrets.env"), **environment, "LAB": "1"}
+    # The keys that a person has in the environment must never reach the lab's machines: only the file speaks there.
+    for name in ("SECRETS_COMMAND", *secret_names(home / "secrets.env")):
         environment.pop(name, None)
-    environment |= {"SECRETS_FILE": str(home / "secrets.env"), "LAB": "1"}
     return Desk(_existing(ROOT / "tests" / "lab" / "inventory.py"), home, environment, lab)
 
 

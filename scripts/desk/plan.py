@@ -49,7 +49,7 @@ def tell(said: Said, events: list[Event], code: int) -> int:
                 say.line(name, "!", event["sentence"].removeprefix(f"{name}: "))
         if name in said.unreachable:
             looked = False
-            say.line(name, "!", said.unreachable[name].removeprefix(f"{name} "))
+            say.line(name, "!", said.unreachable[name].removeprefix(f"{name}: "))
         changes = say.count(planned, "change") if planned else "nothing to change" if looked else ""
         counts.append(f"{name}: " + ", ".join(filter(None, [changes, "" if looked else "could not look"])))
     for sentence in said.errors:

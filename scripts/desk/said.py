@@ -93,7 +93,7 @@ class Said:
 def unreachable(machine: str, why: str) -> str:
     """One sentence: the machine, what happened, what helps."""
     fix = next(fix for sign, fix in REASONS if sign in why)
-    return f"{machine} cannot be reached ({_plain(why)}): {fix.format(machine=machine)}"
+    return f"{machine}: cannot be reached ({_plain(why)}): {fix.format(machine=machine)}"
 
 
 def _plain(why: str) -> str:

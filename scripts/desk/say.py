@@ -5,24 +5,24 @@ from __future__ import annotations
 import sys
 
 COLOURS = {"~": "33", "!": "31", "=": "2", "·": "36"}
-WIDTH = 5  # of machine names; longer ones push their own lines
+WIDTH = 4  # of machine names; longer ones push their own lines
 
 
 def line(machine: str, sign: str, text: str) -> None:
     """`apex  ~ text`. Signs: ~ change, = as wanted, ! refused, · note, blank otherwise."""
     first, *rest = text.splitlines() or [""]
-    said = f"{machine:<{WIDTH}} {sign} {first}"
+    said = f"{machine:<{WIDTH}}  {sign} {first}"
     colour = COLOURS.get(sign)
     if colour and sys.stdout.isatty():
         said = f"\033[{colour}m{said}\033[0m"
     print(said, flush=True)
     for each in rest:
-        print(f"{'':<{WIDTH}}   {each}", flush=True)
+        print(f"{'':<{WIDTH}}    {each}", flush=True)
 
 
 def indented(text: str) -> None:
     for each in text.splitlines():
-        print(f"{'':<{WIDTH}}     {each}", flush=True)
+        print(f"{'':<{WIDTH}}      {each}", flush=True)
 
 
 def complain(sentence: str) -> None:

@@ -1,0 +1,52 @@
+"""HOST= from bare (bootstrap done) to verified, with a stopwatch."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from scripts.desk import converge, machines, road, say, verify
+from scripts.desk.desk import Desk, Trouble, Wish
+from scripts.desk.machines import Machine
+from scripts.desk.stopwatch import Stopwatch, spoken
+
+WAIT_S = 600
+QUICK = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5")
+
+
+def run(desk: Desk, wish: Wish) -> int:
+    machine = machines.one(desk, wish, "rebuild")
+    watch = Stopwatch()
+    code = 0
+    with watch.part("waiting for SSH"):
+        wait_for_ssh(machine, WAIT_S)
+    for name, part in (("converge", converge.run), ("verify", verify.run)):
+        with watch.part(name):
+            code = part(desk, wish)
+        if code:
+            break
+    print(f"\n{machine['name']}: {'rebuilt and verified' if code == 0 else f'{name} ended with {code}'}")
+    print(watch.table())
+    return code if code in (0, 130) else 1
+
+
+def wait_for_ssh(machine: Machine, within_s: float) -> None:
+    """Returns as soon as the machine lets us in. Raises Trouble with ssh's own words when it does not in time."""
+    name, start = machine["name"], time.monotonic()
+    line = [*road.command(machine, QUICK), "echo here"]
+    said = False
+    while (done := subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True)).returncode:
+        words = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        if "Host key verification failed" in words or "Permission denied" in words:
+            raise Trouble(
+                f"{name} answers but does not let this desk in ({words}): run scripts/bootstrap.sh there, "
+                f"then `ssh-keygen -R {name}`, connect once by hand and compare the key"
+            )
+        if time.monotonic() - start > within_s:
+            raise Trouble(
+                f"{name} did not answer within {spoken(within_s)} ({words}): see that it is on and on the tailnet"
+            )
+        if not said:
+            say.line(name, " ", f"waiting for its SSH ({words})")
+            said = True
+        time.sleep(2)
