@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -162,9 +162,13 @@ def unknown_name() -> Iterator[str]:
     yield "http://apex.invalid:4000"
 
 
-@pytest.mark.parametrize("gone", [closed, black_hole, slams, unknown_name])
-@pytest.mark.parametrize("options", [[], ["--private"]])
-def test_patio_mode(brain: Brain, ollama: Door, gone: type, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("gone", "options"),
+    [(closed, []), (closed, ["--private"]), (black_hole, []), (slams, []), (unknown_name, [])],
+)
+def test_patio_mode(
+    brain: Brain, ollama: Door, gone: Callable[[], AbstractContextManager[str]], options: list[str]
+) -> None:
     with gone() as url:
         brain.values["gateway_url"] = url
         brain.write_settings()
