@@ -184,6 +184,8 @@ def _lane_deployment(gateway: Gateway, lane: Lane, models: Sequence[Model]) -> D
     base = base_of(gateway, lane)
     if lane.tier == "local" and base is None:
         raise Nonsense(f"Lane({lane.name!r}): api_base is missing: a local lane that is not Ollama needs its own")
+    if base and "<" in base:
+        raise Nonsense(f"Lane({lane.name!r}): api_base = {base!r} still holds a placeholder: put your own in")
     parameters = {**_ollama_parameters(gateway, lane, models), **_own_parameters("Lane", lane.name, lane.parameters)}
     return Deployment(
         name=lane.name,

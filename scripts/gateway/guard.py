@@ -31,12 +31,15 @@ TRANSPORT = frozenset(
 FAMILIES = ("fallbacks", "api_base", "base_url", "api_key", "endpoint_url", "_credentials", "mock_", "aws_", "vertex_")
 HARMLESS = frozenset({"disable_fallbacks", "include_fallback_errors"})  # they only ever narrow or tell
 NESTED = ("metadata", "litellm_metadata", "extra_body")
+# LiteLLM adds to a request before it asks here. These it writes itself, over whatever a client sent.
+ADDED_TO_BODY = frozenset({"provider_specific_header", "litellm_logging_obj", "proxy_server_request", "secret_fields"})
+ADDED_TO_METADATA = ("user_api_", "headers")
 # Bodies that go to a provider as they are, past every lane and route.
 PASS_THROUGH = frozenset({"pass_through_endpoint", "allm_passthrough_route"})
 
 
 def is_steering(name: object) -> bool:
-    """Whether a body's field would choose the way to a model."""
+    """Whether a field of a request's body would choose the way to a model."""
     if not isinstance(name, str):
         return False
     word = name.lower().replace("-", "_").partition("[")[0]
@@ -55,19 +58,28 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _steering(body: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in body.items():
-        if is_steering(name):
+def _steering(data: Mapping[str, Any]) -> Iterator[str]:
+    yield from _as_mapping(data.get("proxy_server_request")).get("credential_fields") or ()
+    for name, value in data.items():
+        if name in NESTED:
+            yield from (f"{name}.{inner}" for inner in _steering_inside(_as_mapping(value)))
+        elif name not in ADDED_TO_BODY and is_steering(name):
             yield name
-        elif name in NESTED:
-            yield from (f"{name}.{inner}" for inner in _steering(_as_mapping(value)))
 
 
-def objection(body: Mapping[str, Any]) -> str | None:
-    """Why a request as the client sent it is refused, in one sentence, or None."""
-    for name in _steering(body):
+def _steering_inside(container: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in container.items():
+        if name in NESTED:
+            yield from (f"{name}.{inner}" for inner in _steering_inside(_as_mapping(value)))
+        elif is_steering(name) and not name.startswith(ADDED_TO_METADATA):
+            yield name
+
+
+def objection(data: Mapping[str, Any]) -> str | None:
+    """Why a request is refused, in one sentence, or None. `data`: what LiteLLM hands to its callbacks."""
+    for name in _steering(data):
         return f"{name} is not allowed in a request: which lanes answer is decided by the gateway's routes."
-    model = body.get("model")
+    model = data.get("model")
     if isinstance(model, str) and ("," in model or "/" in model):
         return f"model {model[:80]!r} is not allowed: name one route or lane of the gateway."
     return None
@@ -81,11 +93,9 @@ class Guard(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed whe
     ) -> dict[str, Any]:
         """Lets the request go on as it is, or ends it with 403 and one sentence."""
         if call_type in PASS_THROUGH:
-            raise HTTPException(403, {"error": "This gateway passes nothing through: name one of its routes or lanes."})
-        # LiteLLM has put fields of its own into `data` by now; the client's own body is kept beside them.
-        sent = _as_mapping(data.get("proxy_server_request")).get("body")
-        if why := objection(sent if isinstance(sent, Mapping) else data):
-            raise HTTPException(403, {"error": why})
+            raise HTTPException(403, "This gateway passes nothing through: name one of its routes or lanes.")
+        if why := objection(data):
+            raise HTTPException(403, why)
         return data
 
 
