@@ -49,7 +49,9 @@ def test_written_with_its_directory_and_seen_as_written(agent: Agent, tmp_path: 
     path = tmp_path / "etc" / "a b" / "größe.conf"
     assert write(agent, path, "x = ü\n") == {"sha256": sha256("x = ü\n".encode()), "access": MINE}
     assert path.read_text() == "x = ü\n"
-    assert agent.kinds["file"].look({str(path): {}}) == {str(path): {"sha256": sha256("x = ü\n".encode()), "access": MINE}}
+    assert agent.kinds["file"].look({str(path): {}}) == {
+        str(path): {"sha256": sha256("x = ü\n".encode()), "access": MINE}
+    }
     assert leftovers(tmp_path) == []
 
 
@@ -76,7 +78,7 @@ def test_secret_is_never_wider_than_0600(
     real = Posix.grant
 
     def grant(self: Posix, path: str, access: str) -> None:
-        born.append((stat.S_IMODE(os.stat(path).st_mode), Path(path).read_bytes()))
+        born.append((stat.S_IMODE(Path(path).stat().st_mode), Path(path).read_bytes()))
         real(self, path, access)
 
     monkeypatch.setattr(Posix, "grant", grant)
@@ -359,5 +361,3 @@ class TestDirectories:
     def test_unknown_user_is_a_sentence(self, agent: Agent, tmp_path: Path) -> None:
         with pytest.raises(Refused, match="no user of that name"):
             self.ensure(agent, tmp_path / "d", "only no-such-user")
-
-

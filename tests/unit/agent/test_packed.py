@@ -79,7 +79,11 @@ def test_loose_umask_opens_nothing_of_the_agents_own(packed: Packed, tmp_path: P
 FAILURES = {
     "no JSON": ("do", b'{"kind": "fi\n', "did not arrive whole"),
     "unknown job": ("wait", b'{"job": "cafe", "wait_s": 0, "run": RUN}', "knows none of that id"),
-    "lost on the way": ("do", b'{"kind":"file","id":"/x","content":"aGk=","sha256":"00","verb":"ensure","run":RUN}', "whole"),
+    "lost on the way": (
+        "do",
+        b'{"kind":"file","id":"/x","content":"aGk=","sha256":"00","verb":"ensure","run":RUN}',
+        "whole",
+    ),
     "a directory there": (
         "do",
         b'{"kind":"file","id":"/etc","content":"","sha256":"00","access":"everyone","verb":"ensure","run":RUN}',

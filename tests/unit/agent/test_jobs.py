@@ -1,0 +1,235 @@
+"""Long work goes on by itself: a cut link ends nothing, a later run finds it again, a killed one is told as such."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploys.agent.errors import Refused
+from deploys.agent.home import Home
+from deploys.agent.jobs import Jobs
+from deploys.agent.posix import Posix
+
+from .support import RUN, Packed, State, ensure, file_request
+
+
+@pytest.fixture
+def jobs(packed: Packed, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """In this process, as the packed agent would: the detached side is the real zipapp."""
+    monkeypatch.setattr("sys.argv", [str(packed.file), "do"])
+    system = Posix()
+    return Jobs(system, Home(system))
+
+
+def job(path: Path, text: str = "x", lasts_s: float = 0.0, **more: Any) -> State:
+    """A request whose work takes as long as its check does."""
+    check = ["sh", "-c", f"sleep {lasts_s}"]
+    return ensure({**file_request(path, text), "check": check, "job": True, "wait_s": 0, **more})
+
+
+def document(jobs: Jobs, name: str) -> State:
+    found: State = jobs.home.read(f"jobs/{name}.json")
+    return found
+
+
+def running(jobs: Jobs, name: str) -> State:
+    """The job's document once it runs."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        found = document(jobs, name)
+        if found["state"] == "running":
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"it never ran: {found}")
+
+
+def test_done_job_gives_the_answer_of_its_work(jobs: Jobs, tmp_path: Path) -> None:
+    name = jobs.start(job(tmp_path / "f"))
+    done = jobs.wait(name, 20)
+    assert done["state"] == "done"
+    assert done["answer"]["file"][str(tmp_path / "f")]["sha256"]
+    assert jobs.wait(name, 0) == done  # whoever asks later hears the same
+
+
+def test_running_job_is_found_again_and_not_started_twice(jobs: Jobs, tmp_path: Path) -> None:
+    first = jobs.start(job(tmp_path / "f", lasts_s=30))
+    pid = running(jobs, first)["pid"]
+    again = jobs.start(job(tmp_path / "f", lasts_s=30, run={**RUN, "id": "run-2"}, wait_s=3))
+    assert again == first
+    assert running(jobs, again)["pid"] == pid
+    assert jobs.wait(first, 0.2) == {"job": first, "state": "running", "progress": {}, "answer": None}
+    os.killpg(pid, signal.SIGKILL)
+
+
+def test_other_request_for_the_same_thing_replaces_the_running_one(jobs: Jobs, tmp_path: Path) -> None:
+    name = jobs.start(job(tmp_path / "f", "old", lasts_s=30))
+    before = running(jobs, name)
+    assert jobs.start(job(tmp_path / "f", "new")) == name
+    assert jobs.wait(name, 20)["state"] == "done"
+    assert (tmp_path / "f").read_text() == "new"
+    assert not jobs.system.is_alive(before["pid"], before["started"])
+
+
+def test_killed_job_is_told_and_goes_on_when_asked_again(jobs: Jobs, tmp_path: Path) -> None:
+    name = jobs.start(job(tmp_path / "f", lasts_s=30))
+    os.killpg(running(jobs, name)["pid"], signal.SIGKILL)
+    with pytest.raises(Refused) as caught:
+        jobs.wait(name, 10)
+    assert caught.value.why == "it was killed or the machine restarted"
+    assert jobs.start(job(tmp_path / "f")) == name
+    assert jobs.wait(name, 20)["state"] == "done"
+
+
+def test_job_that_never_came_up_is_not_waited_for_for_ever(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploys.agent.jobs.START_S", 0.3)
+    monkeypatch.setattr("sys.argv", ["/no/such/agent.pyz", "do"])
+    name = jobs.start(job(Path("/x")))
+    with pytest.raises(Refused, match="it was killed"):
+        jobs.wait(name, 10)
+
+
+def test_refusal_reaches_whoever_waits(jobs: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    name = jobs.start(job(tmp_path / "d"))
+    for _ in range(2):
+        with pytest.raises(Refused, match="a directory is there"):
+            jobs.wait(name, 20)
+
+
+def test_bug_in_the_work_is_one_sentence_too(jobs: Jobs) -> None:
+    name = jobs.start(ensure({"kind": "no such kind", "id": "x", "job": True, "wait_s": 0}))
+    with pytest.raises(Refused) as caught:
+        jobs.wait(name, 20)
+    assert caught.value.what == "work on no such kind x"
+    assert "KeyError" in caught.value.why
+    assert "Traceback" not in Path(jobs.home.path("jobs", f"{name}.log")).read_text()
+
+
+def test_unknown_job(jobs: Jobs) -> None:
+    with pytest.raises(Refused, match="knows none of that id"):
+        jobs.wait("0" * 16, 0)
+
+
+def test_request_is_private_and_gone_once_read(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold a secret: 0600 from its birth, and no job, not even a killed one, leaves it behind."""
+    seen: list[tuple[int, bool]] = []
+    detach = Posix.detach
+
+    def spy(self: Posix, arguments: list[str], log: str) -> int:
+        request = Path(jobs.home.path("jobs", f"{arguments[-1]}.request.json"))
+        seen.append((stat.S_IMODE(request.stat().st_mode), "sk-secret" in json.loads(request.read_text())["note"]))
+        return detach(self, arguments, log)
+
+    monkeypatch.setattr(Posix, "detach", spy)
+    before = os.umask(0)
+    name = jobs.start(job(tmp_path / "f", lasts_s=30, note="sk-secret"))
+    os.umask(before)
+    pid = running(jobs, name)["pid"]
+    assert seen == [(0o600, True)]
+    assert "sk-secret" not in Path(f"/proc/{pid}/cmdline").read_text()
+    os.killpg(pid, signal.SIGKILL)
+    for each in Path(jobs.home.folder("jobs")).iterdir():
+        assert stat.S_IMODE(each.stat().st_mode) & 0o077 == 0
+        assert "sk-secret" not in each.read_text()
+
+
+def test_outlives_the_process_that_started_it(packed: Packed, tmp_path: Path) -> None:
+    """The agent that started it has ended, its whole process group is shot, and the work is done all the same."""
+    with packed.start("do", start_new_session=True) as starter:
+        assert starter.stdin and starter.stdout
+        request = job(tmp_path / "f", lasts_s=1.2, wait_s=0.5)
+        starter.stdin.write(json.dumps(request).encode() + b"\n")
+        starter.stdin.flush()
+        answer = json.loads(starter.stdout.read())
+        group = starter.pid
+    with contextlib.suppress(ProcessLookupError):  # nothing of it is left, as it should be
+        os.killpg(group, signal.SIGKILL)
+    assert not (tmp_path / "f").exists()
+    found = json.loads((packed.home / "jobs" / f"{answer['job']}.json").read_text())
+    assert os.getsid(found["pid"]) == found["pid"] != group
+    for fd in (0, 1, 2):
+        assert "pipe" not in str(Path(f"/proc/{found['pid']}/fd/{fd}").readlink())
+    waited = packed.ask("wait", {"job": answer["job"], "wait_s": 20, "run": RUN})
+    assert waited["state"]["file"][str(tmp_path / "f")]["sha256"]
+
+
+def test_progress_is_written_down_while_it_works(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detached side, in this process: the first sample at once, then not more often than every half second."""
+    home, name = jobs.home, "0" * 16
+    home.write(f"jobs/{name}.request.json", {"kind": "model", "id": "x"})
+    home.write(f"jobs/{name}.json", {"state": "starting", "wanted": "w"})
+    monkeypatch.setattr("deploys.agent.jobs.WRITE_EVERY_S", 10)
+    seen = []
+
+    def work(request: State, progress: Any) -> State:
+        for done in range(5):
+            progress({"what": "pulling", "done": done, "total": 4})
+            seen.append(home.read(f"jobs/{name}.json")["progress"]["done"])
+        return {"model": {"x": None}}
+
+    jobs.run(name, work)
+    assert seen == [0, 0, 0, 0, 0]
+    found = home.read(f"jobs/{name}.json")
+    assert found["state"] == "done"
+    assert found["progress"]["done"] == 4
+    assert found["answer"] == {"model": {"x": None}}
+    assert found["wanted"] == "w"
+    assert found["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("error", [Refused("pull", "no", "later"), RuntimeError("boom")])
+def test_failure_is_written_down(error: Exception, jobs: Jobs) -> None:
+    home, name = jobs.home, "1" * 16
+    home.write(f"jobs/{name}.request.json", {"kind": "model", "id": "x"})
+    home.write(f"jobs/{name}.json", {"state": "starting", "wanted": "w"})
+
+    def work(request: State, progress: Any) -> State:
+        raise error
+
+    jobs.run(name, work)
+    with pytest.raises(Refused):
+        jobs.wait(name, 0)
+
+
+def test_process_is_known_by_more_than_its_number(system: Posix, tmp_path: Path) -> None:
+    pid = system.detach(
+        [sys.executable, "-c", "import time; print('hi', flush=True); time.sleep(30)"], str(tmp_path / "log")
+    )
+    started = system.started(pid)
+    assert system.is_alive(pid, started)
+    assert not system.is_alive(pid, started + "0")  # another process with its number
+    assert not system.is_alive(pid, "")
+    assert os.getsid(pid) == pid
+    system.stop(pid)
+    end = time.monotonic() + 5
+    while system.is_alive(pid, started) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not system.is_alive(pid, started)  # a zombie until its parent asks: dead all the same
+    os.waitpid(pid, 0)
+    assert system.started(pid) == ""
+    system.stop(pid)  # gone already: fine
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
+
+
+def test_stop_takes_the_whole_tree(system: Posix, tmp_path: Path) -> None:
+    pid = system.detach(["sh", "-c", "sleep 60 & echo $!; wait"], str(tmp_path / "log"))
+    end = time.monotonic() + 5
+    while not (tmp_path / "log").read_text() and time.monotonic() < end:
+        time.sleep(0.02)
+    child = int((tmp_path / "log").read_text())
+    started = system.started(child)
+    assert started
+    system.stop(pid)
+    os.waitpid(pid, 0)
+    while system.is_alive(child, started) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not system.is_alive(child, started)
