@@ -1,0 +1,118 @@
+"""Verification: the data says what must be, the machines say what is. Shares no code with what converges them.
+
+A test that takes `machine` runs once for every chosen machine; `@each` narrows that to machines whose data has the
+thing, and to each of the things. Machines are looked at all at once, before the first test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from . import desk
+from .each import questions, things_of
+from .linux import Linux
+from .machine import Machine, Road, Unreachable
+from .neighbour import Neighbour
+
+SYSTEMS: Mapping[str, type[Machine]] = {"linux": Linux}  # by the inventory's group; windows.py will stand beside it
+
+
+@dataclass
+class Seen:
+    """What came of looking at the machines: each is in exactly one of the three."""
+
+    machines: dict[str, Machine] = field(default_factory=dict)
+    unreachable: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "each(name, things): once for each of the things in a machine's data")
+    if "s" not in config.option.reportchars.lower():
+        config.option.reportchars += "s"  # what was not asked is always said
+    try:
+        desk.chosen()
+    except desk.CannotStart as problem:
+        raise pytest.UsageError(str(problem)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "machine_name" in metafunc.fixturenames:
+        metafunc.parametrize("machine_name", [each.name for each in desk.chosen()])
+    if "machine" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("each")
+    name, things = marker.args if marker else ("", None)
+    rows = [
+        (machine.name, thing, f"{machine.name}-{label}" if label else machine.name)
+        for machine in desk.chosen()
+        for label, thing in (things_of(things, machine) if things else [("", None)])
+    ]
+    ids = [label for _, _, label in rows]
+    if name:
+        metafunc.parametrize(("machine", name), [row[:2] for row in rows], ids=ids, indirect=["machine"])
+    else:
+        metafunc.parametrize("machine", [row[0] for row in rows], ids=ids, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def seen() -> Iterator[Seen]:
+    """Every chosen machine, looked at once, side by side."""
+    folder = Path(tempfile.mkdtemp(prefix="verify-"))
+    try:
+        config = folder / "ssh_config"
+        config.write_text(desk.ssh_config(desk.chosen(), os.environ.get("DESK_SSH_CONFIG")), encoding="utf-8")
+        road = Road(config, folder)
+        yield _look_at_all(road)
+        for each in desk.chosen():
+            road.leave(each)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _look_at_all(road: Road) -> Seen:
+    seen = Seen()
+    for each in desk.chosen():
+        system = next((SYSTEMS[group] for group in SYSTEMS if group in each.groups), None)
+        if system:
+            seen.machines[each.name] = system(each, road)
+        else:
+            known = ", ".join(SYSTEMS)
+            seen.unknown[each.name] = f"{each.name} is not verified: its system is none of those known here ({known})"
+
+    def look(machine: Machine) -> None:
+        try:
+            machine.look([question for _, question in questions(machine.expected)])
+        except Unreachable as problem:
+            seen.unreachable[machine.name] = str(problem)
+
+    if seen.machines:
+        with ThreadPoolExecutor(len(seen.machines)) as pool:
+            list(pool.map(look, list(seen.machines.values())))
+    return seen
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, seen: Seen) -> Machine:
+    """The machine of this test, looked at. One that cannot be asked is skipped here and red in test_machines."""
+    name = request.param
+    if name in seen.unknown:
+        pytest.skip(seen.unknown[name])
+    if name in seen.unreachable:
+        pytest.skip(f"{name} cannot be asked: test_machine_answers has the reason")
+    return seen.machines[name]
+
+
+@pytest.fixture(scope="session")
+def neighbour(seen: Seen) -> Neighbour:
+    """Somebody on the machines' LAN who has knocked at all their LAN addresses."""
+    known = [each for name, each in seen.machines.items() if name not in seen.unreachable]
+    return Neighbour.knocking(known, desk.inventory(), os.environ.get("DESK_NEIGHBOUR"))

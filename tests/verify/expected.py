@@ -1,0 +1,179 @@
+"""What the machines must be like, worked out from the data alone and in this suite's own way. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .desk import Expected
+
+OLLAMA = "ollama_chat/"
+
+
+class WantedFile(NamedTuple):
+    """A file or directory that the data asks for. `access`: owner and octal mode, as `FileState` has it."""
+
+    path: str
+    access: str
+    kind: str = "regular file"
+
+
+def files(machine: Expected) -> Iterator[WantedFile]:
+    """What must lie on a Linux machine, with its owner and mode."""
+    if "agent" in machine:
+        yield WantedFile(machine["agent"]["home"], "root 0700", "directory")
+    if "ssh" in machine:
+        yield WantedFile(machine["ssh"]["drop_in"], "root 0644")
+    if "gateway" in machine:
+        home = machine["gateway_place"]["home"]
+        yield WantedFile(home, "root 0755", "directory")
+        yield WantedFile(posixpath.join(home, "gateway.env"), "root 0600")
+        yield WantedFile(posixpath.join(home, "compose.yaml"), "root 0644")
+        yield WantedFile(posixpath.join(home, "app"), "root 0755", "directory")
+        yield WantedFile(posixpath.join(home, "app", "config.yaml"), "root 0644")
+        yield WantedFile(posixpath.join(home, "app", "guard.py"), "root 0644")
+    if "brain" in machine:
+        brain = machine["brain"]
+        yield WantedFile(brain["program"], "root 0755")
+        yield WantedFile(posixpath.dirname(brain["settings"]), f"{brain['user']} 0700", "directory")
+        yield WantedFile(brain["settings"], f"{brain['user']} 0600")
+
+
+def managed_directories(machine: Expected) -> list[str]:
+    """Where our files lie, for whoever looks for something that leaked."""
+    found = [each.path if each.kind == "directory" else posixpath.dirname(each.path) for each in files(machine)]
+    if "ollama" in machine:
+        found += [machine["ollama"]["home"], machine["ollama"]["state"], "/etc/systemd/system"]
+    return sorted(set(found))
+
+
+def ollama_environment(machine: Expected) -> dict[str, str]:
+    """What the running server must have in its environment."""
+    ollama = machine["ollama"]
+    return {
+        **machine.data.get("ollama_environment", {}),
+        "OLLAMA_HOST": f"127.0.0.1:{ollama['port']}",
+        "OLLAMA_MODELS": ollama["models"],
+    }
+
+
+def ollama_program(machine: Expected) -> str:
+    """The server's program: inside the directory of the declared version."""
+    ollama = machine["ollama"]
+    return posixpath.join(str(ollama["home"]), ollama["release"]["version"], ollama["program"])
+
+
+def full_tag(tag: str) -> str:
+    """Ollama reads `gemma3` as `gemma3:latest`."""
+    return tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
+
+
+def our_ports(machines: Sequence[Expected]) -> list[int]:
+    """The ports that only loopback and the tailnet may know, on whatever machine."""
+    named = [each[thing]["port"] for each in machines for thing in ("gateway", "ollama") if thing in each]
+    return sorted(set(named))
+
+
+# ---- the gateway ----------------------------------------------------------------------------------------------------
+
+
+class Deployment(NamedTuple):
+    """A model group that LiteLLM must have. `parameters` are entries of its litellm_params."""
+
+    name: str
+    tier: str
+    parameters: Mapping[str, Any]
+
+
+class Wanted(NamedTuple):
+    """The gateway's whole wiring."""
+
+    deployments: Mapping[str, Deployment]
+    fallbacks: Mapping[str, list[str]]
+    left_out: Mapping[str, str]
+
+
+def wiring(machine: Expected, everybody: Sequence[Expected], has_value: Callable[[str], object]) -> Wanted:
+    """Lanes and routes that must be there. A lane whose key has no value is left out, and a route with no lane left."""
+    lanes = [*machine["lanes"], *_peers(machine, everybody)]
+    there = {each["name"]: each for each in lanes if not each["key"] or has_value(each["key"]["name"])}
+    deployments = {name: Deployment(name, lane["tier"], _parameters(machine, lane)) for name, lane in there.items()}
+    left_out = {each["name"]: each["key"]["name"] for each in lanes if each["name"] not in there}
+    fallbacks: dict[str, list[str]] = {}
+    for route in machine.data.get("routes", []):
+        cascade = [name for name in _cascade(route, lanes) if name in there]
+        if not cascade:
+            left_out[route["name"]] = "all its lanes"
+            continue
+        first = deployments[cascade[0]]
+        deployments[route["name"]] = Deployment(route["name"], first.tier, {**first.parameters, **route["parameters"]})
+        if cascade[1:]:
+            fallbacks[route["name"]] = cascade[1:]
+    return Wanted(deployments, fallbacks, left_out)
+
+
+def _peers(machine: Expected, everybody: Sequence[Expected]) -> list[dict[str, Any]]:
+    """The other machines' gateways: each is one more local lane."""
+    own = next((each for each in machine["lanes"] if each["name"] == "local"), None)
+    patience = {name: own[name] for name in ("timeout_s", "stream_timeout_s")} if own else {}
+    return [
+        {
+            "name": f"local-{each.name.lower()}",
+            "model": "openai/local",
+            "tier": "local",
+            "api_base": f"http://{each.name}:{each['gateway']['port']}/v1",
+            "key": machine["gateway"]["master_key"],
+            "parameters": {},
+            **patience,
+        }
+        for each in sorted(everybody, key=lambda each: each.name)
+        if "gateway" in each and each.name != machine.name
+    ]
+
+
+def _cascade(route: Mapping[str, Any], lanes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The route's lanes, the peers right behind `local`."""
+    peers = [each["name"] for each in lanes if each["model"] == "openai/local"]
+    names: list[str] = []
+    for name in route["cascade"]:
+        names += [name, *peers] if name == "local" else [name]
+    return list(dict.fromkeys(names))
+
+
+def _parameters(machine: Expected, lane: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of litellm_params that the data decides."""
+    ours = lane["model"].startswith(OLLAMA)
+    found = {
+        "model": lane["model"],
+        "api_base": lane["api_base"] or (machine["gateway_place"]["ollama_url"] if ours else None),
+        "api_key": f"os.environ/{lane['key']['name']}" if lane["key"] else None,
+        "timeout": lane.get("timeout_s"),
+        "stream_timeout": lane.get("stream_timeout_s"),
+        "rpm": lane.get("requests_per_minute"),
+    }
+    if ours:
+        sizes = {each["tag"]: each["context"] for each in machine.data.get("models", [])}
+        found["num_ctx"] = lane.get("context") or sizes.get(full_tag(lane["model"].removeprefix(OLLAMA)))
+    return {**{name: value for name, value in found.items() if value is not None}, **lane["parameters"]}
+
+
+def image_digest(gateway: Mapping[str, Any]) -> str:
+    """`sha256:...` of the pinned image."""
+    return str(gateway["image"]).rpartition("@")[2]
+
+
+def image_version(gateway: Mapping[str, Any]) -> str:
+    """The version in the pinned image's tag: 1.104.0 of `...:v1.104.0@sha256:...`."""
+    return str(gateway["image"]).partition("@")[0].rpartition(":")[2].removeprefix("v")
+
+
+def door_of(client: Expected, everybody: Sequence[Expected]) -> Expected | None:
+    """The machine whose gateway a client asks, by the name in its URL."""
+    host = client["brain"]["gateway_url"].partition("://")[2].partition(":")[0].partition(".")[0]
+    return next((each for each in everybody if each.name == host and "gateway" in each), None)
+
+
+def private_routes(machine: Expected) -> list[str]:
+    """Routes that never leave the tailnet."""
+    return [each["name"] for each in machine.data.get("routes", []) if each["private"]]

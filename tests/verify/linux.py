@@ -1,0 +1,278 @@
+"""How a Linux machine is asked: with its own tools, in a handful of commands over one connection."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import posixpath
+import secrets
+import shlex
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+from . import expected as wanted
+from . import parse
+from .desk import Expected
+from .machine import Container, Machine, Process, Question, Road, Service, Tailnet, Unreachable
+from .parse import CURL, Said
+
+UNIT = "ollama.service"
+UNIT_WORDS = "LoadState,ActiveState,UnitFileState,MainPID,ExecStart,DropInPaths,NeedDaemonReload,FragmentPath"
+UNIT_SETTINGS = "Restart,KillMode,DynamicUser,Environment"
+SLOW_TOOL_S = 30  # Docker, Tailscale: they may hang when their daemon does
+ANSWER_S = 180  # a cold model is read from disk first
+NOT_ASKED = Said(127, "", "it was not asked")
+LARGEST_READ_KB = 1024  # configuration is small; weights and libraries are not searched
+NOBODY = "runuser -u nobody --"
+PROMPT = "Say one short sentence about the sea."
+
+
+def quoted(*words: object) -> str:
+    return shlex.join(str(each) for each in words)
+
+
+class Linux(Machine):
+    """See `Machine`."""
+
+    def __init__(self, expected: Expected, road: Road) -> None:
+        super().__init__(expected, road)
+        self.host = road.host(expected)
+        self.said: dict[str, Said] = {}
+
+    # ---- asking
+    def _run(self, commands: Mapping[str, str]) -> None:
+        """All commands in one go; what they said goes to `said`."""
+        boundary = f"=={secrets.token_hex(12)}"
+        try:
+            done = self.host.run(parse.script(commands, boundary))
+        except RuntimeError as error:  # how testinfra tells that ssh itself failed
+            stderr = error.args[0].stderr_bytes.decode(errors="replace") if error.args else ""
+            raise Unreachable(f"{self.name}: it cannot be reached over SSH: {Said(255, '', stderr).trouble}") from None
+        found = parse.transcript(done.stdout_bytes.decode(errors="replace"), boundary)
+        if missing := [name for name in commands if name not in found]:
+            stderr = done.stderr_bytes.decode(errors="replace")
+            raise Unreachable(f"{self.name}: it did not run {missing[0]}: {Said(done.rc, '', stderr).trouble}")
+        self.said |= found
+
+    def _json(self, name: str) -> Any:
+        """What a command said, as JSON; None when it failed."""
+        said = self.said.get(name, NOT_ASKED)
+        try:
+            return json.loads(said.out) if said.code == 0 else None
+        except ValueError:
+            return None
+
+    def why(self, thing: str) -> str:
+        said = self.said.get(thing, NOT_ASKED)
+        return said.trouble if said.code else ""
+
+    def look(self, questions: list[Question]) -> None:
+        self._run(self._first())
+        self.manifest, self.provenance = self._json("manifest"), self._json("provenance")
+        self.ssh_settings = parse.sshd_settings(self.said["sshd"].out) if self.said["sshd"].code == 0 else {}
+        self.listeners = parse.listeners(self.said["sockets"].out)
+        self.lan_addresses = parse.lan_addresses(self.said["addresses"].out or "[]")
+        self.tailnet = self._tailnet()
+        self.service = self._service()
+        self.cards = self.said["cards"].out.splitlines() if self.said["cards"].code == 0 else []
+        names = ("version", "tags", "ps")
+        self.ollama = {name: parse.reply(self.said.get(f"ollama-{name}", NOT_ASKED)) for name in names}
+        inspected = self._gateway_container()
+        self._run(self._second(inspected))
+        self.container = self._container(inspected)
+        self.engine = self._engine()
+        self.ours = self._our_processes()
+        self.config = self.said["config"].out if self.said.get("config", NOT_ASKED).code == 0 else None
+        self.files = parse.files(self.said["stat"].out, self.said["sha256sum"].out)
+        self.gateway = {name: parse.reply(said) for name, said in self._with_prefix("gateway-").items()}
+        self.visible = {
+            "process arguments": self.said["arguments"].out,
+            "docker inspect": self.said["docker-nobody"].out,
+        }
+        self.readable = self._readable()
+        self._ask(questions)
+        self.ssh_methods = parse.offered_methods(self.road.knock(self.expected))
+
+    def _with_prefix(self, prefix: str) -> dict[str, Said]:
+        return {name.removeprefix(prefix): said for name, said in self.said.items() if name.startswith(prefix)}
+
+    # ---- the first round: everything that needs no other answer
+    def _first(self) -> dict[str, str]:
+        data = self.expected
+        commands = {
+            "sshd": "sshd -T",
+            "tailscale": f"timeout {SLOW_TOOL_S} tailscale status --json --peers=false",
+            "addresses": "ip -json addr",
+            "sockets": "ss -H -tlnp",
+            "unit": f"systemctl show {UNIT} --property {UNIT_WORDS},{UNIT_SETTINGS}",
+            "cards": f"timeout {SLOW_TOOL_S} nvidia-smi --query-gpu=name --format=csv,noheader",
+            "arguments": "ps -ww -eo args",
+            "containers": self._inspect_all(),
+        }
+        if "agent" in data:
+            home = data["agent"]["home"]
+            commands["manifest"] = quoted("cat", posixpath.join(home, "managed.json"))
+            commands["provenance"] = quoted("cat", posixpath.join(home, "provenance.json"))
+        if "ollama" in data:
+            url = f"http://127.0.0.1:{data['ollama']['port']}/api/"
+            commands |= {f"ollama-{name}": f"{CURL} --max-time 20 {url}{name}" for name in ("version", "tags", "ps")}
+        return commands
+
+    @staticmethod
+    def _inspect_all(user: str = "") -> str:
+        """Every container, as JSON."""
+        docker = f"timeout {SLOW_TOOL_S} {user} docker"
+        return f'ids=$({docker} ps -aq --no-trunc) && if [ -n "$ids" ]; then {docker} inspect $ids; else echo "[]"; fi'
+
+    def _tailnet(self) -> Tailnet | None:
+        status = self._json("tailscale")
+        if not status:
+            return None
+        me = status.get("Self") or {}
+        addresses = tuple(me.get("TailscaleIPs") or ())
+        here = {info["local"] for link in self._json("addresses") or [] for info in link.get("addr_info", [])}
+        carried = tuple(each for each in addresses if each in here)
+        return Tailnet(status["BackendState"], bool(me.get("Online")), status.get("Version", ""), addresses, carried)
+
+    def _service(self) -> Service | None:
+        unit = parse.properties(self.said["unit"].out)
+        if unit.get("LoadState") != "loaded":
+            return None
+        edits = tuple(unit.get("DropInPaths", "").split())
+        if unit.get("NeedDaemonReload") == "yes":
+            edits += (f"{unit['FragmentPath']} (changed since systemd read it)",)
+        return Service(
+            running=unit["ActiveState"] == "active",
+            enabled=unit["UnitFileState"] == "enabled",
+            pid=int(unit["MainPID"]),
+            command=unit.get("ExecStart", "").partition("argv[]=")[2].partition(" ;")[0],
+            edits=edits,
+            settings={name: unit.get(name, "") for name in UNIT_SETTINGS.split(",")},
+        )
+
+    def _gateway_container(self) -> Mapping[str, Any] | None:
+        """The container that has the gateway's configuration before its eyes."""
+        if "gateway" not in self.expected:
+            return None
+        home = self.expected["gateway_place"]["home"]
+        mine = [
+            each
+            for each in self._json("containers") or []
+            if any(str(mount.get("Source", "")).startswith(f"{home}/") for mount in each.get("Mounts", []))
+        ]
+        mine.sort(key=lambda each: not each["State"]["Running"])
+        return mine[0] if mine else None
+
+    # ---- the second round: what the first pointed at
+    def _second(self, container: Mapping[str, Any] | None) -> dict[str, str]:
+        declared = [each.path for each in wanted.files(self.expected)]
+        noted = [each["id"] for each in self.manifest or [] if each["kind"] in ("file", "directory")]
+        paths = quoted(*dict.fromkeys(["/", *declared, *noted]))
+        pids = sorted({pid for each in self.listeners for _, pid in each.programs})
+        directories = quoted(*wanted.managed_directories(self.expected))
+        commands = {
+            "stat": f"stat {parse.STAT} -- {paths}",
+            "sha256sum": f"sha256sum -- {paths}",
+            "cgroups": f'for pid in {quoted(*pids)}; do echo "$pid" $(cat "/proc/$pid/cgroup"); done',
+            "docker-nobody": self._inspect_all(NOBODY),
+            # What any user may read, found and read as one who may nothing else.
+            "readable": f"{NOBODY} find {directories} -xdev -type f -readable -size -{LARGEST_READ_KB}k -print0 "
+            f"2>/dev/null | {NOBODY} tar --null --files-from=- --absolute-names -czf - | base64 -w 0",
+        }
+        if pid := self._engine_pid():
+            commands["engine-environment"] = f"cat /proc/{pid}/environ"
+            commands["engine-program"] = f"readlink /proc/{pid}/exe"
+            commands["engine-account"] = f"ps -o uid=,user= -p {pid}"
+        if container:
+            commands["image"] = quoted("docker", "image", "inspect", container["Image"])
+        return commands | (self._to_the_gateway() if "gateway" in self.expected else {})
+
+    def _engine_pid(self) -> int | None:
+        if "ollama" not in self.expected:
+            return None
+        port = self.expected["ollama"]["port"]
+        return next((pid for each in self.listeners if each.port == port for _, pid in each.programs), None)
+
+    def _to_the_gateway(self) -> dict[str, str]:
+        """Asked at its own door on this machine, with the key that lies there."""
+        gateway, home = self.expected["gateway"], self.expected["gateway_place"]["home"]
+        first = self.tailnet.addresses[0] if self.tailnet and self.tailnet.addresses else "127.0.0.1"
+        address = "127.0.0.1" if gateway["publish"] == "serve" else first
+        door = f"http://{address}:{gateway['port']}"
+        key = key_from(posixpath.join(home, "gateway.env"), gateway["master_key"]["name"])
+        chat = quoted("-H", "Content-Type: application/json", "-d", '{"model": "none", "messages": []}')
+        short = f"{CURL} --max-time 20"
+        return {
+            "config": quoted("cat", posixpath.join(home, "app", "config.yaml")),
+            "gateway-health": f"{short} {door}/health/liveliness",
+            "gateway-details": f"{key} | {short} --config - {door}/health/readiness/details",
+            "gateway-models": f"{key} | {short} --config - {door}/v1/models",
+            "gateway-info": f"{key} | {short} --config - {door}/model/info",
+            "gateway-no-key-models": f"{short} {door}/v1/models",
+            "gateway-no-key-chat": f"{short} {chat} {door}/v1/chat/completions",
+        }
+
+    def _container(self, inspected: Mapping[str, Any] | None) -> Container | None:
+        if inspected is None:
+            return None
+        images = self._json("image") or []
+        digests = tuple(digest for image in images for digest in image.get("RepoDigests") or [])
+        running = bool(inspected["State"]["Running"])
+        return Container(inspected["Id"], running, inspected["Config"]["Image"], digests)
+
+    def _engine(self) -> Process | None:
+        pid, account = self._engine_pid(), self.said.get("engine-account", NOT_ASKED)
+        if pid is None or account.code:
+            return None
+        uid, user = account.out.split()
+        program, environment = self.said["engine-program"].out.strip(), self.said["engine-environment"].out
+        return Process(pid, user, uid == "0", program, parse.environment(environment))
+
+    def _our_processes(self) -> set[int]:
+        marks = [f"/{UNIT}", *([self.container.id] if self.container else [])]
+        lines = [line.partition(" ") for line in self.said["cgroups"].out.splitlines()]
+        return {int(pid) for pid, _, groups in lines if any(mark in groups for mark in marks)}
+
+    def _readable(self) -> dict[str, str]:
+        packed = base64.b64decode(self.said["readable"].out)
+        found: dict[str, str] = {}
+        if not packed:
+            return found
+        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content:
+                    found[member.name] = content.read().decode(errors="replace")
+        return found
+
+    # ---- the third round: as a client
+    def _ask(self, questions: list[Question]) -> None:
+        self.answers, self.brain = {}, None
+        if "brain" not in self.expected:
+            return
+        brain = self.expected["brain"]
+        ask = {str(number): self._question(each) for number, each in enumerate(questions)}
+        own = quoted(brain["program"], "--json", PROMPT)
+        self._run({**ask, "brain": f"timeout {ANSWER_S} {quoted('runuser', '-l', brain['user'], '-c', own)}"})
+        self.answers = {each: parse.reply(self.said[str(number)]) for number, each in enumerate(questions)}
+        self.brain = self.said["brain"]
+
+    def _question(self, question: Question) -> str:
+        brain = self.expected["brain"]
+        body = {
+            "model": question.route,
+            "stream": question.stream,
+            "max_tokens": 60,
+            "messages": [{"role": "user", "content": PROMPT}],
+        }
+        url = f"{brain['gateway_url']}/v1/chat/completions"
+        more = quoted("-H", "Content-Type: application/json", "-d", json.dumps(body), url)
+        return f"{key_from(brain['settings'], 'key')} | {CURL} --max-time {ANSWER_S} --config - {more}"
+
+
+def key_from(path: str, name: str) -> str:
+    """A command that prints curl's configuration with the key of a NAME=value file: it never is an argument."""
+    program = 's/^\'//; s/\'$//; s/[\\\\"]/\\\\&/g; s/.*/header = "Authorization: Bearer &"/'
+    return f"sed -n {quoted(f's/^{name}=//p')} {quoted(path)} | sed {quoted(program)}"

@@ -1,0 +1,147 @@
+"""What a test may ask of a machine, whatever its system. `linux.py` answers for Linux.
+
+Everything that can be read at once is read at once: `look` once per session; after it no test costs a connection.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import testinfra
+
+from . import parse
+from .desk import Expected
+
+CONNECT_TIMEOUT_S = 20
+
+
+class Unreachable(Exception):
+    """The machine cannot be asked at all: one sentence."""
+
+
+@dataclass(frozen=True)
+class Road:
+    """How to reach a machine: the ssh_config, and the folder where its one shared connection has its socket."""
+
+    config: Path
+    sockets: Path
+
+    def host(self, machine: Expected) -> Any:
+        """Testinfra's own SSH backend, over one connection that all commands share."""
+        return testinfra.get_host(
+            f"ssh://{machine.name}",
+            ssh_config=str(self.config),
+            controlpath=str(self.sockets / machine.name),
+            timeout=CONNECT_TIMEOUT_S,
+            sudo=bool(machine.data.get("_sudo")),
+        )
+
+    def knock(self, machine: Expected) -> str:
+        """What the running sshd answers to somebody who offers nothing (a connection of its own)."""
+        options = ["ControlPath=none", "PreferredAuthentications=none", f"ConnectTimeout={CONNECT_TIMEOUT_S}"]
+        done = subprocess.run(
+            ["ssh", "-F", str(self.config), *(f"-o{each}" for each in options), machine.name, "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        return done.stderr
+
+    def leave(self, machine: Expected) -> None:
+        """Close the shared connection."""
+        path = f"-oControlPath={self.sockets / machine.name}"
+        subprocess.run(
+            ["ssh", "-F", str(self.config), path, "-Oexit", machine.name],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+
+
+class Tailnet(NamedTuple):
+    """What Tailscale says of itself. `carried`: those of its addresses that the machine's interfaces really have."""
+
+    state: str
+    online: bool
+    version: str
+    addresses: tuple[str, ...]
+    carried: tuple[str, ...]
+
+
+class Service(NamedTuple):
+    """A service as its manager knows it. `settings` are the manager's own words for whatever else matters."""
+
+    running: bool
+    enabled: bool
+    pid: int
+    command: str
+    edits: tuple[str, ...]
+    settings: Mapping[str, str]
+
+
+class Process(NamedTuple):
+    """A running process. `program` is the file that it really runs, ` (deleted)` when that is gone."""
+
+    pid: int
+    account: str
+    privileged: bool
+    program: str
+    environment: Mapping[str, str]
+
+
+class Container(NamedTuple):
+    """The gateway's container. `digests` are the repository digests of the image that it really runs."""
+
+    id: str
+    running: bool
+    image: str
+    digests: tuple[str, ...]
+
+
+class Question(NamedTuple):
+    """Something that a client asks its gateway."""
+
+    route: str
+    stream: bool
+
+
+class Machine(ABC):
+    """One machine, looked at. What it could not tell is an empty or missing value, and `why` has its reason."""
+
+    def __init__(self, expected: Expected, road: Road) -> None:
+        self.expected = expected
+        self.name = expected.name
+        self.road = road
+
+    @abstractmethod
+    def look(self, questions: list[Question]) -> None:
+        """Ask everything. Raises Unreachable."""
+
+    @abstractmethod
+    def why(self, thing: str) -> str:
+        """Why the machine could not tell of a thing (`sshd`, `tailscale`, `containers` ...); empty when it could."""
+
+    ssh_settings: Mapping[str, str]
+    ssh_methods: list[str] | None
+    tailnet: Tailnet | None
+    lan_addresses: list[str]
+    listeners: list[parse.Listener]
+    ours: set[int]  # ids of the processes that belong to our service and our container
+    service: Service | None
+    engine: Process | None  # whatever listens on Ollama's port
+    cards: list[str]  # names of its GPUs
+    ollama: Mapping[str, parse.Reply]  # version, tags, ps
+    container: Container | None
+    config: str | None  # text of the gateway's config.yaml
+    gateway: Mapping[str, parse.Reply]  # health, details, models, info, no-key-models, no-key-chat
+    answers: Mapping[Question, parse.Reply]
+    brain: parse.Said | None
+    files: Mapping[str, parse.FileState]
+    manifest: list[Mapping[str, Any]] | None
+    provenance: Mapping[str, Any] | None
+    readable: Mapping[str, str]  # {path: text} of our files that any user of the machine may read
+    visible: Mapping[str, str]  # {what: text} of what any user of the machine sees: arguments, containers

@@ -1,0 +1,79 @@
+"""Somebody on the LAN, without Tailscale, who knocks at the machines' LAN addresses.
+
+DESK_NEIGHBOUR is a command prefix that runs a program there with its arguments as they stand (`docker exec name`); it
+needs python3. Without it the desk itself knocks, which proves something only where the desk is on that LAN.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .desk import Expected
+from .expected import our_ports
+from .machine import Machine
+from .parse import Said
+
+PROGRAM = """
+import concurrent.futures, json, socket, sys
+
+def knock(target):
+    address, _, port = target.rpartition(",")
+    try:
+        socket.create_connection((address, int(port)), 2).close()
+        return target, True
+    except OSError:
+        return target, False
+
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    print(json.dumps(dict(pool.map(knock, sys.argv[1:]))))
+"""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """`answers`: {(machine, address, port): whether something answered}. `trouble`: why nobody could knock."""
+
+    name: str
+    sent_for: bool
+    answers: Mapping[tuple[str, str, int], bool]
+    trouble: str = ""
+
+    @classmethod
+    def knocking(cls, machines: Sequence[Machine], everybody: Sequence[Expected], prefix: str | None) -> Neighbour:
+        """Knock at every machine's LAN addresses: at our ports, and at sshd's, which shows that the road is open."""
+        targets = [
+            (machine.name, address, port)
+            for machine in machines
+            for address in machine.lan_addresses
+            for port in [*our_ports(everybody), ssh_port(machine)]
+        ]
+        name = f"the neighbour ({prefix})" if prefix else "the desk"
+        command = [*shlex.split(prefix), "python3"] if prefix else [sys.executable]
+        done = subprocess.run(
+            [*command, "-c", PROGRAM, *(f"{address},{port}" for _, address, port in targets)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            return cls(name, bool(prefix), {}, Said(done.returncode, done.stdout, done.stderr).trouble)
+        said = json.loads(done.stdout)
+        return cls(name, bool(prefix), {target: said[f"{target[1]},{target[2]}"] for target in targets})
+
+    def reaches(self, machine: Machine) -> list[str]:
+        """The LAN addresses of the machine at which its sshd answers: silence there means something."""
+        port = ssh_port(machine)
+        return [each for each in machine.lan_addresses if self.answers.get((machine.name, each, port))]
+
+    def open_at(self, machine: Machine, port: int) -> list[str]:
+        """The LAN addresses of the machine at which something answers on `port`."""
+        return [each for each in machine.lan_addresses if self.answers.get((machine.name, each, port))]
+
+
+def ssh_port(machine: Machine) -> int:
+    return int(machine.ssh_settings.get("port", "22").split()[0])

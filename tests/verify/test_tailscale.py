@@ -1,0 +1,40 @@
+"""The road between the machines: up, under this machine's own address, new enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import parse
+from .each import where
+from .machine import Machine, Tailnet
+from .saying import fail, must, must_be
+
+
+def tailnet_of(machine: Machine) -> Tailnet:
+    return machine.tailnet or fail(f"{machine.name}: Tailscale does not answer: {machine.why('tailscale')}")
+
+
+@where("tailnet")
+def test_tailscale_runs(machine: Machine, tailnet: dict[str, Any]) -> None:
+    found = tailnet_of(machine)
+    must_be(machine.name, "Tailscale's state", found.state, "Running")
+    must(found.online, f"{machine.name}: Tailscale is offline, wanted online: see `tailscale status` there")
+
+
+@where("tailnet")
+def test_machine_has_its_tailnet_address(machine: Machine, tailnet: dict[str, Any]) -> None:
+    found = tailnet_of(machine)
+    must(
+        any(parse.is_tailnet(address) for address in found.addresses),
+        f"{machine.name}: its Tailscale addresses are {found.addresses}, wanted one of 100.64.0.0/10",
+    )
+    must_be(machine.name, "its Tailscale addresses on its interfaces", found.carried, found.addresses)
+
+
+@where("tailnet")
+def test_tailscale_is_new_enough(machine: Machine, tailnet: dict[str, Any]) -> None:
+    found, oldest = tailnet_of(machine).version, tailnet["oldest_version"]
+    must(
+        parse.version(found) >= parse.version(oldest),
+        f"{machine.name}: Tailscale is version {found}, wanted {oldest} or newer",
+    )
