@@ -18,6 +18,9 @@ class Refused(Exception):
 
 def why_of(error: BaseException) -> str:
     """The operating system's own words for an error, without Python's numbers around them."""
+    inner = getattr(error, "reason", None)  # urllib wraps
+    if isinstance(inner, BaseException):
+        return why_of(inner)
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     name = getattr(error, "filename", None)
     return f"{text}: {name}" if name else str(text)
