@@ -335,6 +335,10 @@ class Brain(Data):
     route: str = "default"
     connect_timeout_s: float = 0.6
 
+    def refuse_nonsense(self) -> None:
+        if self.user in ("", "root"):
+            self._refuse("user", "is no person: name the user who asks")
+
 
 @data
 class Needs(Data):

@@ -6,7 +6,8 @@ _sudo = True
 
 agent = Agent(python="python3 -I -X utf8", home="/var/lib/llm-harness")
 
-needs = Needs(programs={"zstd": "run scripts/bootstrap.sh there: it installs zstd"})
+# What the archive, and the brain, cannot do without; scripts/bootstrap.sh installs all three.
+needs = Needs(programs={name: f"run scripts/bootstrap.sh there: it installs {name}" for name in ("zstd", "curl", "jq")})
 
 ssh = Ssh(
     drop_in="/etc/ssh/sshd_config.d/10-llm-harness.conf",
