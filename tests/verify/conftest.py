@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -36,12 +37,18 @@ class Seen:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "each(name, things): once for each of the things in a machine's data")
-    if "s" not in config.option.reportchars.lower():
-        config.option.reportchars += "s"  # what was not asked is always said
     try:
         desk.chosen()
     except desk.CannotStart as problem:
         raise pytest.UsageError(str(problem)) from None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not asked is always said: one line for each reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(each.longrepr[2].removeprefix("Skipped: ") for each in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"not asked ({count}): {reason}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -57,7 +64,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for label, thing in (things_of(things, machine) if things else [("", None)])
     ]
     ids = [label for _, _, label in rows]
-    if name:
+    if not rows:
+        nobody = pytest.mark.skip(f"no machine's data asks for what {metafunc.function.__name__} looks at")
+        names = ["machine", name] if name else ["machine"]
+        metafunc.parametrize(names, [pytest.param(*[None] * len(names), marks=nobody)], ids=["nobody"])
+    elif name:
         metafunc.parametrize(("machine", name), [row[:2] for row in rows], ids=ids, indirect=["machine"])
     else:
         metafunc.parametrize("machine", [row[0] for row in rows], ids=ids, indirect=True)

@@ -33,8 +33,11 @@ def unreachable(tmp_path: Path) -> Path:
     """A Linux machine behind a port where nobody listens, and one of a system that nobody knows."""
     inventory = tmp_path / "inventory.py"
     inventory.write_text(
-        'apex = [("apex", {"ssh_hostname": "127.0.0.1", "ssh_port": 1, "ssh_user": "me", "tailnet": '
-        '{"oldest_version": "1.90.0"}})]\nodd = [("odd", {"tailnet": {"oldest_version": "1.90.0"}})]\nlinux = ["apex"]\n'
+        'tailnet = {"tailnet": {"oldest_version": "1.90.0"}}\n'
+        'apex = [("apex", {"ssh_hostname": "127.0.0.1", "ssh_port": 1, "ssh_user": "me", **tailnet})]\n'
+        'odd = [("odd", tailnet)]\n'
+        'linux = ["apex"]\n'
+        '__all__ = ["apex", "odd", "linux"]\n'
     )
     return inventory
 

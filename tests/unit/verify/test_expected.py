@@ -7,9 +7,19 @@ from typing import Any
 from tests.verify import expected
 from tests.verify.desk import Expected
 
+IMAGE = "a/b:v1.2.3@sha256:0f"
+ENGINE = {"port": 11434, "models": "/m", "home": "/opt/ollama", "program": "bin/ollama", "release": {"version": "1"}}
+
 
 def lane(name: str, model: str, tier: str = "free", **more: Any) -> dict[str, Any]:
-    common = {"api_base": None, "key": None, "timeout_s": 60, "stream_timeout_s": 20, "parameters": {}, "context": None}
+    common: dict[str, Any] = {
+        "api_base": None,
+        "key": None,
+        "timeout_s": 60,
+        "stream_timeout_s": 20,
+        "parameters": {},
+        "context": None,
+    }
     return {"name": name, "model": model, "tier": tier, **common, **more}
 
 
@@ -23,7 +33,7 @@ def machine(name: str = "apex", **data: Any) -> Expected:
             "port": 4000,
             "publish": "address",
             "master_key": {"name": "MASTER"},
-            "image": "a/b:v1.2.3@sha256:0f",
+            "image": IMAGE,
         },
         "gateway_place": {"home": "/opt/litellm", "ollama_url": "http://127.0.0.1:11434"},
         "models": [{"tag": "gemma3:27b", "context": 16384}],
@@ -107,14 +117,7 @@ def test_files_that_the_data_asks_for_and_who_may_read_them() -> None:
 
 
 def test_the_engines_environment_stays_on_loopback() -> None:
-    ollama = {
-        "port": 11434,
-        "models": "/m",
-        "home": "/opt/ollama",
-        "program": "bin/ollama",
-        "release": {"version": "1"},
-    }
-    found = machine(ollama=ollama, ollama_environment={"OLLAMA_KEEP_ALIVE": "-1"})
+    found = machine(ollama=ENGINE, ollama_environment={"OLLAMA_KEEP_ALIVE": "-1"})
     assert expected.ollama_environment(found) == {
         "OLLAMA_KEEP_ALIVE": "-1",
         "OLLAMA_HOST": "127.0.0.1:11434",
