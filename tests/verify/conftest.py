@@ -58,20 +58,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("each")
     name, things = marker.args if marker else ("", None)
+    names = ["machine", name] if name else ["machine"]
     rows = [
-        (machine.name, thing, f"{machine.name}-{label}" if label else machine.name)
+        pytest.param(*(machine.name, thing)[: len(names)], id=f"{machine.name}-{label}" if label else machine.name)
         for machine in desk.chosen()
         for label, thing in (things_of(things, machine) if things else [("", None)])
     ]
-    ids = [label for _, _, label in rows]
     if not rows:
         nobody = pytest.mark.skip(f"no machine's data asks for what {metafunc.function.__name__} looks at")
-        names = ["machine", name] if name else ["machine"]
-        metafunc.parametrize(names, [pytest.param(*[None] * len(names), marks=nobody)], ids=["nobody"])
-    elif name:
-        metafunc.parametrize(("machine", name), [row[:2] for row in rows], ids=ids, indirect=["machine"])
-    else:
-        metafunc.parametrize("machine", [row[0] for row in rows], ids=ids, indirect=True)
+        rows = [pytest.param(*[None] * len(names), id="nobody", marks=nobody)]
+    metafunc.parametrize(names, rows, indirect=["machine"])
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Which things of a machine's data a test is about: `@each("model", models)` runs it for every model of every machine.
 
-A list that is empty everywhere shows as one skipped test, so that nothing is left out in silence.
+A list that is empty for every machine shows as one skipped test, so that nothing is left out in silence.
 """
 
 from __future__ import annotations
