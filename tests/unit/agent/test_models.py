@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from deploys.agent.main import Agent
 from deploys.agent.models import parts_of
 
 from .ollama import RECORDED, FakeOllama, ToLoopback, digest_of, manifest_of
+from .support import closed_port, speaks_ssh
 
 TAG, ROLLBACK = "gemma3:4b", "gemma3:4b-rollback"
 Samples = list[dict[str, Any]]
@@ -133,7 +132,7 @@ def test_registry_in_trouble(agent: Agent, ollama: FakeOllama, store: Path) -> N
 
 
 def test_offline_names_the_registry(agent: Agent, ollama: FakeOllama, store: Path, registry: ToLoopback) -> None:
-    registry.port = _closed_port()
+    registry.port = closed_port()
     assert refusal(agent, ollama, store, "0" * 64).why == "registry.ollama.ai: Connection refused"
 
 
@@ -222,14 +221,14 @@ class TestLook:
     def test_while_ollama_is_down_its_store_tells(self, agent: Agent, store: Path) -> None:
         manifest = manifest_of("v1", size=7)
         put_into_store(store, manifest)
-        found = look(agent, f"http://127.0.0.1:{_closed_port()}", store, TAG, "gemma3:27b")
+        found = look(agent, f"http://127.0.0.1:{closed_port()}", store, TAG, "gemma3:27b")
         assert found[TAG] == {"digest": digest_of(manifest), "size": 14, "loaded": False, "rollback": None}
         assert found["gemma3:27b"] is None
 
     @pytest.mark.parametrize("damage", [b"", b"{}", b'{"config": {"si', b"[]", b"null"])
     def test_damaged_manifest_is_no_model(self, damage: bytes, agent: Agent, store: Path) -> None:
         put_into_store(store, damage)
-        assert look(agent, f"http://127.0.0.1:{_closed_port()}", store) == {TAG: None}
+        assert look(agent, f"http://127.0.0.1:{closed_port()}", store) == {TAG: None}
 
     @pytest.mark.parametrize("said", ["{}", "null", "[]", "<html>", '{"models": null}', ""])
     def test_something_else_on_that_port_is_no_ollama(
@@ -239,9 +238,8 @@ class TestLook:
         assert look(agent, ollama.url, store) == {TAG: None}
 
     def test_port_that_speaks_no_http(self, agent: Agent, store: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            threading.Thread(target=_say_ssh, args=(server,), daemon=True).start()
-            assert look(agent, f"http://127.0.0.1:{server.getsockname()[1]}", store) == {TAG: None}
+        with speaks_ssh() as url:
+            assert look(agent, url, store) == {TAG: None}
 
 
 class TestRemove:
@@ -267,7 +265,7 @@ class TestRemove:
         assert ollama.asked == []
 
     def test_ollama_down_is_a_sentence_and_the_manifest_keeps_it(self, agent: Agent, home: Home) -> None:
-        home.remember("model", TAG, spec={"api": f"http://127.0.0.1:{_closed_port()}", "store": "/none"})
+        home.remember("model", TAG, spec={"api": f"http://127.0.0.1:{closed_port()}", "store": "/none"})
         with pytest.raises(Refused) as caught:
             self.remove(agent)
         assert caught.value.why == "Ollama: Connection refused"
@@ -290,19 +288,3 @@ class TestRemove:
 )
 def test_where_a_tag_lies(tag: str, parts: tuple[str, str, str]) -> None:
     assert parts_of(tag) == parts
-
-
-def _closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
-def _say_ssh(server: socket.socket) -> None:
-    while True:
-        try:
-            connection, _ = server.accept()
-        except OSError:
-            return
-        with connection:
-            connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
