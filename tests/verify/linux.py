@@ -75,7 +75,7 @@ class Linux(Machine):
         self.listeners = parse.listeners(self.said["sockets"].out)
         self.lan_addresses = parse.lan_addresses(self.said["addresses"].out or "[]")
         self.tailnet = self._tailnet()
-        self.service = self._service()
+        self.service = service_of(parse.properties(self.said["unit"].out))
         self.cards = self.said["cards"].out.splitlines() if self.said["cards"].code == 0 else []
         names = ("version", "tags", "ps")
         self.ollama = {name: parse.reply(self.said.get(f"ollama-{name}", NOT_ASKED)) for name in names}
@@ -135,22 +135,6 @@ class Linux(Machine):
         here = {info["local"] for link in self._json("addresses") or [] for info in link.get("addr_info", [])}
         carried = tuple(each for each in addresses if each in here)
         return Tailnet(status["BackendState"], bool(me.get("Online")), status.get("Version", ""), addresses, carried)
-
-    def _service(self) -> Service | None:
-        unit = parse.properties(self.said["unit"].out)
-        if unit.get("LoadState") != "loaded":
-            return None
-        edits = tuple(unit.get("DropInPaths", "").split())
-        if unit.get("NeedDaemonReload") == "yes":
-            edits += (f"{unit['FragmentPath']} (changed since systemd read it)",)
-        return Service(
-            running=unit["ActiveState"] == "active",
-            enabled=unit["UnitFileState"] == "enabled",
-            pid=int(unit["MainPID"]),
-            command=unit.get("ExecStart", "").partition("argv[]=")[2].partition(" ;")[0],
-            edits=edits,
-            settings={name: unit.get(name, "") for name in UNIT_SETTINGS.split(",")},
-        )
 
     def _gateway_container(self) -> Mapping[str, Any] | None:
         """The container that has the gateway's configuration before its eyes."""
@@ -270,6 +254,23 @@ class Linux(Machine):
         url = f"{brain['gateway_url']}/v1/chat/completions"
         more = quoted("-H", "Content-Type: application/json", "-d", json.dumps(body), url)
         return f"{key_from(brain['settings'], 'key')} | {CURL} --max-time {ANSWER_S} --config - {more}"
+
+
+def service_of(unit: Mapping[str, str]) -> Service | None:
+    """A service, of what `systemctl show` says; None where there is none of that name."""
+    if unit.get("LoadState") != "loaded":
+        return None
+    edits = tuple(unit.get("DropInPaths", "").split())
+    if unit.get("NeedDaemonReload") == "yes":
+        edits += (f"{unit['FragmentPath']} (changed since systemd read it)",)
+    return Service(
+        running=unit["ActiveState"] == "active",
+        enabled=unit["UnitFileState"] == "enabled",
+        pid=int(unit["MainPID"]),
+        command=unit.get("ExecStart", "").partition("argv[]=")[2].partition(" ;")[0],
+        edits=edits,
+        settings={name: unit.get(name, "") for name in UNIT_SETTINGS.split(",")},
+    )
 
 
 def key_from(path: str, name: str) -> str:

@@ -118,13 +118,8 @@ def lan_addresses(text: str) -> list[str]:
 
 
 def properties(text: str) -> dict[str, str]:
-    """Of `systemctl show`, and of files of NAME=value lines. A name that comes again adds a line to its value."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals and not name.lstrip().startswith("#"):
-            found[name.strip()] = f"{found[name.strip()]}\n{value}" if name.strip() in found else value
-    return found
+    """Of `systemctl show`."""
+    return {name: value for name, equals, value in (line.partition("=") for line in text.splitlines()) if equals}
 
 
 def sshd_settings(text: str) -> dict[str, str]:

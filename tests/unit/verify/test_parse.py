@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.verify import parse
-from tests.verify.linux import key_from
+from tests.verify.linux import key_from, service_of
 from tests.verify.parse import Listener, Said
 
 # iproute2 6.1, Debian 12: five programs of Python, one socket of another user's
@@ -83,9 +83,27 @@ def test_lan_addresses_leave_out_our_own_bridges_and_the_tailnet() -> None:
     assert parse.lan_addresses(text) == ["172.30.7.2", "2001:db8::7"]
 
 
+# OpenSSH 9.2, Debian 12, a few of its lines
+SSHD = """\
+port 22
+listenaddress [::]:22
+listenaddress 0.0.0.0:22
+permitrootlogin without-password
+kbdinteractiveauthentication no
+x11forwarding yes
+pubkeyauthoptions none
+"""
+
+
 def test_sshd_settings_speak_the_configurations_words() -> None:
-    found = parse.sshd_settings("port 22\nport 2222\npermitrootlogin without-password\npasswordauthentication no\n")
-    assert found == {"port": "22 2222", "permitrootlogin": "prohibit-password", "passwordauthentication": "no"}
+    assert parse.sshd_settings(SSHD) == {
+        "port": "22",
+        "listenaddress": "[::]:22 0.0.0.0:22",
+        "permitrootlogin": "prohibit-password",
+        "kbdinteractiveauthentication": "no",
+        "x11forwarding": "yes",
+        "pubkeyauthoptions": "none",
+    }
 
 
 @pytest.mark.parametrize(
@@ -101,13 +119,37 @@ def test_methods_that_a_server_offers(said: str, methods: list[str] | None) -> N
     assert parse.offered_methods(said) == methods
 
 
-def test_properties_keep_values_with_equals_signs_and_repeated_names() -> None:
-    text = "MainPID=17\n# a comment=1\nExecStart={ path=/a ; argv[]=/a serve ; }\nEnvironment=A=1\nEnvironment=B=2\n"
-    assert parse.properties(text) == {
-        "MainPID": "17",
-        "ExecStart": "{ path=/a ; argv[]=/a serve ; }",
-        "Environment": "A=1\nB=2",
-    }
+# systemd 252, Debian 12
+UNIT = """\
+Restart=on-failure
+MainPID=805
+ExecStart={ path=/usr/sbin/sshd ; argv[]=/usr/sbin/sshd -D $SSHD_OPTS ; ignore_errors=no ; pid=805 ; status=0/0 }
+Environment=
+LoadState=loaded
+ActiveState=active
+FragmentPath=/lib/systemd/system/ssh.service
+DropInPaths=/etc/systemd/system/ssh.service.d/a.conf /etc/systemd/system/ssh.service.d/b.conf
+UnitFileState=enabled
+NeedDaemonReload=yes
+"""
+
+
+def test_a_service_as_systemd_knows_it() -> None:
+    service = service_of(parse.properties(UNIT))
+    assert service is not None
+    assert (service.running, service.enabled, service.pid) == (True, True, 805)
+    assert service.command == "/usr/sbin/sshd -D $SSHD_OPTS"
+    assert service.settings["Restart"] == "on-failure"
+    assert service.edits == (
+        "/etc/systemd/system/ssh.service.d/a.conf",
+        "/etc/systemd/system/ssh.service.d/b.conf",
+        "/lib/systemd/system/ssh.service (changed since systemd read it)",
+    )
+
+
+def test_a_unit_that_does_not_exist_is_no_service() -> None:
+    assert service_of(parse.properties("LoadState=not-found\nActiveState=inactive\nMainPID=0\n")) is None
+    assert service_of(parse.properties("")) is None
 
 
 @pytest.mark.parametrize(
