@@ -166,7 +166,7 @@ class TestLine:
     def test_server_that_speaks_no_http(self, agent: Agent, place: Path) -> None:
         with speaks_ssh() as url:
             request = {"kind": "release", "id": str(place), "verb": "ensure", "version": "1", "url": url}
-            with pytest.raises(Refused, match="SSH-2.0"):
+            with pytest.raises(Refused, match=r"SSH-2\.0"):
                 agent.work({**request, "sha256": "0" * 64}, lambda _: None)
 
     @pytest.mark.parametrize("status", [403, 404, 410])
