@@ -1,0 +1,3 @@
+module github.com/mattn/go-localereader
+
+go 1.26

@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package tools pins what the lab builds; go.sum holds its hashes.
+package tools
+
+import (
+	_ "tailscale.com/cmd/tailscale"
+	_ "tailscale.com/cmd/tailscaled"
+)
