@@ -70,7 +70,7 @@ class Run:
         elif text.startswith("Error"):
             tally.failed += 1
             say.line(name, "!", f"{step}: not done")
-        elif text not in ("Skipped", "Disconnected"):  # progress, and the words of a refusal
+        elif not text.startswith(("Skipped", "Ready: ")):  # progress, and the words of a refusal
             say.line(name, " ", text)
 
     def summary(self, code: int) -> int:

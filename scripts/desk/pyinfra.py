@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from scripts.desk.desk import Desk, Trouble
 from scripts.desk.said import Said
 
-PATIENCE_S = 15  # after an interrupt, for the connections to close
+PATIENCE_S = 3  # after an interrupt: it closes its connections at once, but may then wait for a command's end
 DEBUG_LOG = "pyinfra-debug.log"
 
 Event = dict[str, Any]
@@ -30,17 +29,24 @@ class Interrupted(BaseException):
 
 
 class Report:
-    """What our deploys write beside pyinfra's output, read as it grows."""
+    """What our deploys write beside pyinfra's output, read as it grows.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    It lives in memory and has no name of its own, so that nothing of it can stay behind.
+    """
+
+    def __init__(self) -> None:
+        self.number = os.memfd_create("desk-report")
         self.offset = 0
+
+    @property
+    def path(self) -> str:
+        """Where a program that inherits `number` finds it."""
+        return f"/proc/self/fd/{self.number}"
 
     def news(self) -> list[Event]:
         """The events since the last time. A line that is still being written waits."""
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            whole, _, _ = file.read().rpartition(b"\n")
+        size = os.fstat(self.number).st_size
+        whole, _, _ = os.pread(self.number, size - self.offset, self.offset).rpartition(b"\n")
         if not whole:
             return []
         self.offset += len(whole) + 1
@@ -49,13 +55,12 @@ class Report:
 
 @contextmanager
 def report_file() -> Iterator[Report]:
-    """A file for the report, for this person only, gone at the end."""
-    number, name = tempfile.mkstemp(prefix="desk-report-")
-    os.close(number)
+    """The report's file, while a run lasts."""
+    report = Report()
     try:
-        yield Report(Path(name))
+        yield report
     finally:
-        Path(name).unlink(missing_ok=True)
+        os.close(report.number)
 
 
 @contextmanager
@@ -80,7 +85,7 @@ def run(
     desk: Desk,
     arguments: Sequence[str],
     hear: Callable[[str], None],
-    report: Report | None = None,
+    report: Report,
     keep: int | None = None,
 ) -> int:
     """Run it at the root of the checkout, each line of its stderr to `hear`. Gives its exit code.
@@ -88,7 +93,7 @@ def run(
     `keep`: a file descriptor that it inherits, so that the lock lives as long as it does.
     Raises Interrupted when a signal ended it: pyinfra itself exits 0 then.
     """
-    environment = {**desk.environment, **({"DESK_REPORT": str(report.path)} if report else {})}
+    environment = {**desk.environment, "DESK_REPORT": report.path}
     with no_debug_log(desk):
         process = subprocess.Popen(
             [desk.program("pyinfra"), *arguments],
@@ -100,7 +105,7 @@ def run(
             text=True,
             errors="replace",
             umask=0o077,
-            pass_fds=(keep,) if keep is not None else (),
+            pass_fds=[number for number in (report.number, keep) if number is not None],
         )
         with process, _forwarding(process) as received:
             assert process.stderr is not None
