@@ -262,7 +262,10 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 # ---- the environment file ------------------------------------------------------------------------------------------
 
 # Offline: LiteLLM would fetch prices and tokenizers from the net, and wait for them where there is none.
+# OLLAMA_API_BASE: some versions (1.104) ask Ollama about every model while they start, and do not start while it hangs.
+# Every lane names its own address, so this one serves that question only: a port where nobody listens refuses at once.
 SETTINGS = {
+    "OLLAMA_API_BASE": "http://127.0.0.1:9",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_OFFLINE_MODE": "true",
     "HF_HUB_OFFLINE": "1",

@@ -21,9 +21,10 @@ PROVIDERS = frozenset(
 )
 FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 TOP = frozenset({"x-first-failure", "model_list", "router_settings", "litellm_settings", "general_settings"})
+PRICES = ("input_cost_per_token", "output_cost_per_token")
 PARAMETERS = frozenset(
-    {"model", "api_base", "api_key", "timeout", "stream_timeout", "rpm", "tpm"}
-    | {"input_cost_per_token", "output_cost_per_token", "additional_drop_params", "think", "reasoning_effort"}
+    {*PRICES, "model", "api_base", "api_key", "timeout", "stream_timeout", "rpm", "tpm"}
+    | {"additional_drop_params", "think", "reasoning_effort"}
     | {"keep_alive", "num_ctx", "num_predict", "temperature", "top_p", "top_k", "min_p", "seed", "stop"}
     | {"max_tokens", "max_completion_tokens", "presence_penalty", "frequency_penalty", "repeat_penalty"}
 )
@@ -60,6 +61,8 @@ class _Strict(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: list[object] = []
         for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
             name = self.construct_object(key, deep=True)
             if name in seen:
                 _refuse(f"line {key.start_mark.line + 1} sets {name!r} a second time")
@@ -189,7 +192,7 @@ def _check_parameters(name: str, parameters: Mapping[str, Any], wanted: _Wanted)
         if key in parameters and (not _is_number(parameters[key]) or parameters[key] <= 0):
             _refuse(f"{at}{key} = {parameters[key]!r} must be a number above 0")
     if wanted.local:
-        for key in ("input_cost_per_token", "output_cost_per_token"):
+        for key in PRICES:
             _must_be(f"{at}{key}", parameters.get(key), 0)
 
 

@@ -33,6 +33,7 @@ MODES = (
 )
 KEY_HEADERS = ("authorization", "x-goog-api-key", "x-api-key")
 LARGEST_BODY = 64 * 2**20
+TIME_TO_ARRIVE_S = 0.2  # a reset at once would take back what the caller has not read yet
 JSON = "application/json"
 SSE = "text/event-stream"
 
@@ -395,6 +396,7 @@ class Clouds:
         if broken_off:
             if lane.mode == "stalled-midstream":
                 await lane.stall()
+            await asyncio.sleep(TIME_TO_ARRIVE_S)
             writer.transport.abort()
             raise ConnectionResetError
 

@@ -124,7 +124,16 @@ DEFECTS = {
         "  TimeoutErrorAllowedFails: 3",
         "TimeoutErrorAllowedFails",
     ),
-    "local at a price": ("input_cost_per_token: 0", "input_cost_per_token: 1", "input_cost_per_token = 1 must be 0"),
+    "local at a price": (
+        "  input_cost_per_token: 0",
+        "  input_cost_per_token: 1",
+        "input_cost_per_token = 1 must be 0",
+    ),
+    "a merge that moves a private route": (
+        PRIVATE,
+        PRIVATE.replace('      api_base: "http://127.0.0.1:11434"\n', "      <<: {api_base: http://example.com}\n"),
+        "private.litellm_params.api_base",
+    ),
     "no window": ("      max_input_tokens: 14336\n", "", "max_input_tokens is missing"),
     "a lane dropped": ("model_name: cerebras", "model_name: local", "'local' a second deployment"),
     "a lane of nobody": ("model_name: cerebras", "model_name: cerebra", "neither a lane nor a route"),
