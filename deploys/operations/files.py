@@ -20,6 +20,7 @@ from deploys.operations.resource import Found, Resource, wanted
 from deploys.schema import Nonsense
 
 REPOSITORY = Path(__file__).parents[2]
+SHOWN_LINES = 30
 
 Access = str
 """`administrators`, `everyone` (reads; administrators write) or `only <user>`; with ` +x` for a program."""
@@ -104,6 +105,8 @@ def before_after(path: str, known_there: str | None, text: str, secret: bool) ->
     shown = [line for line in lines if not line.startswith(("---", "+++"))]
     if secret:
         shown = [line.partition("=")[0] + ("=••••" if "=" in line else "") for line in shown]
+    if len(shown) > SHOWN_LINES:
+        shown[SHOWN_LINES:] = [f"... and {len(shown) - SHOWN_LINES} lines more"]
     return "\n".join(shown)
 
 
