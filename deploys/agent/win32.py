@@ -1,0 +1,199 @@
+"""The only lines of the agent that need Windows itself: `ctypes`, `winreg`, and starting its programs.
+
+No decision is made here; what Windows refuses comes out as OSError with `winerror`. The stand-in of the tests has the
+same functions. Only for 64-bit Windows; the few bytes that Windows hands out are not freed: the agent lives shortly.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import struct
+import subprocess
+from ctypes import byref, c_int, c_ubyte, c_uint32, c_uint64, c_void_p, c_wchar, c_wchar_p, sizeof
+from typing import Any, NoReturn, Optional, Sequence
+
+_c: Any = ctypes  # has more names on Windows than elsewhere
+winreg: Any = importlib.import_module("winreg")
+kernel32 = _c.WinDLL("kernel32", use_last_error=True)
+advapi32 = _c.WinDLL("advapi32", use_last_error=True)
+for _name in ("CreateJobObjectW", "OpenJobObjectW", "OpenProcess", "CreateToolhelp32Snapshot", "GetCurrentProcess"):
+    getattr(kernel32, _name).restype = c_void_p  # handles are as wide as pointers
+
+OWNER, DACL, PROTECTED_DACL, ALREADY_EXISTS = 1, 4, 0x80000000, 183
+_held: list[c_void_p] = []  # the job this process is in: open as long as it lives
+
+
+def _fail(code: Optional[int] = None) -> NoReturn:
+    raise _c.WinError(_c.get_last_error() if code is None else code)
+
+
+def run(program: str, arguments: Sequence[str], timeout_s: float = 120) -> tuple[int, bytes, bytes]:
+    """One of Windows' own programs by name, any other by its full path: exit code and raw bytes of both streams."""
+    path = program if "\\" in program else rf"{os.environ['SYSTEMROOT']}\System32\{program}"
+    no_window = 0x08000000  # a console of its own: the code page is the OEM one
+    done = subprocess.run(
+        [path, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, creationflags=no_window
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def text(data: bytes) -> str:
+    """What a program said, for people only: nothing is decided by it."""
+    return data.decode("oem", "replace")
+
+
+# -- registry: keys as "HKLM\\SOFTWARE\\...", values as (type number, data)
+def _key(key: str, access: int) -> Any:
+    root, _, rest = key.partition("\\")
+    hives = {"HKLM": winreg.HKEY_LOCAL_MACHINE, "HKCU": winreg.HKEY_CURRENT_USER, "HKU": winreg.HKEY_USERS}
+    opened = winreg.OpenKeyEx if access == winreg.KEY_READ else winreg.CreateKeyEx
+    return opened(hives[root], rest, 0, access | winreg.KEY_WOW64_64KEY)
+
+
+def values(key: str) -> Optional[dict[str, tuple[int, Any]]]:
+    """{name: (type, data)} unexpanded, names as first written; None when there is no such key."""
+    listed = _listed(key, "EnumValue", 1)
+    return None if listed is None else {name: (kind, data) for name, data, kind in listed}
+
+
+def subkeys(key: str) -> list[str]:
+    return _listed(key, "EnumKey", 0) or []
+
+
+def _listed(key: str, what: str, count: int) -> Optional[list[Any]]:
+    try:
+        with _key(key, winreg.KEY_READ) as opened:
+            return [getattr(winreg, what)(opened, index) for index in range(winreg.QueryInfoKey(opened)[count])]
+    except FileNotFoundError:
+        return None
+
+
+def set_value(key: str, name: str, kind: int, data: Any) -> None:
+    with _key(key, winreg.KEY_SET_VALUE) as opened:
+        winreg.SetValueEx(opened, name, 0, kind, data)
+
+
+def delete_value(key: str, name: str) -> None:
+    with _key(key, winreg.KEY_SET_VALUE) as opened:
+        winreg.DeleteValue(opened, name)
+
+
+def broadcast() -> None:
+    """Tell this session's programs that the environment changed."""
+    _c.WinDLL("user32").SendMessageTimeoutW(c_void_p(0xFFFF), 0x1A, None, c_wchar_p("Environment"), 2, 5000, None)
+
+
+def security(path: str) -> str:
+    """Owner and DACL of a file or directory, as SDDL."""
+    found, said = c_void_p(), c_wchar_p()
+    if code := advapi32.GetNamedSecurityInfoW(c_wchar_p(path), 1, OWNER | DACL, *[None] * 4, byref(found)):
+        _fail(code)
+    if not advapi32.ConvertSecurityDescriptorToStringSecurityDescriptorW(found, 1, OWNER | DACL, byref(said), None):
+        _fail()
+    return str(said.value)
+
+
+def set_security(path: str, sddl: str) -> None:
+    """Give it this owner and DACL; nothing is inherited from above any more, and what lies below inherits anew."""
+    made, owner, dacl, flag, present = c_void_p(), c_void_p(), c_void_p(), c_int(), c_int()
+    if not advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(c_wchar_p(sddl), 1, byref(made), None):
+        _fail()
+    advapi32.GetSecurityDescriptorOwner(made, byref(owner), byref(flag))
+    advapi32.GetSecurityDescriptorDacl(made, byref(present), byref(dacl), byref(flag))
+    what = c_uint32(OWNER | DACL | PROTECTED_DACL)
+    if code := advapi32.SetNamedSecurityInfoW(c_wchar_p(path), 1, what, owner, None, dacl, None):
+        _fail(code)
+
+
+def sid_of(account: str) -> str:
+    """The SID of an account's name. Raises OSError 1332 when there is none."""
+    sid, said = (c_ubyte * 256)(), c_wchar_p()
+    _look_up("LookupAccountNameW", c_wchar_p(account), sid, (c_wchar * 256)())
+    if not advapi32.ConvertSidToStringSidW(sid, byref(said)):
+        _fail()
+    return str(said.value)
+
+
+def name_of(sid: str) -> str:
+    """The account's name without its domain. Raises OSError 1332 when there is none."""
+    binary, name = c_void_p(), (c_wchar * 256)()
+    if not advapi32.ConvertStringSidToSidW(c_wchar_p(sid), byref(binary)):
+        _fail()
+    _look_up("LookupAccountSidW", binary, name, (c_wchar * 256)())
+    return str(name.value)
+
+
+def _look_up(function: str, asked: Any, *answers: Any) -> None:
+    pairs = [each for answer in answers for each in (answer, byref(c_uint32(256)))]
+    if not getattr(advapi32, function)(None, asked, *pairs, byref(c_int())):
+        _fail()
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """{pid: (parent's pid, program's file name)}. A parent may be gone and its number in other use."""
+    snapshot = c_void_p(kernel32.CreateToolhelp32Snapshot(2, 0))
+    entry, found = ctypes.create_string_buffer(struct.pack("<I", 568), 568), {}  # PROCESSENTRY32W
+    more = kernel32.Process32FirstW(snapshot, entry)
+    while more:
+        pid, parent = struct.unpack_from("<8xI20xI", entry)
+        found[pid] = (parent, entry.raw[44:564].decode("utf-16-le").split("\0")[0])
+        more = kernel32.Process32NextW(snapshot, entry)
+    kernel32.CloseHandle(snapshot)
+    return found
+
+
+def created(pid: int) -> int:
+    """When that process began, in 100 ns since 1601; 0 when none runs under that number."""
+    process = c_void_p(kernel32.OpenProcess(0x1000 | 0x100000, False, pid))
+    if not process:
+        return 0
+    times = [c_uint64() for _ in range(4)]
+    alive = kernel32.WaitForSingleObject(process, 0) == 258
+    told = kernel32.GetProcessTimes(process, *map(byref, times))
+    kernel32.CloseHandle(process)
+    return times[0].value if alive and told else 0
+
+
+def terminate(pid: int) -> None:
+    process = c_void_p(kernel32.OpenProcess(1, False, pid))
+    if not process or not kernel32.TerminateProcess(process, 1):
+        _fail()
+    kernel32.CloseHandle(process)
+
+
+def enter_job(name: str) -> None:
+    """Put this process, and with it all that it will start, into a new job that ends with it. Raises OSError 183."""
+    descriptor = c_void_p()
+    sddl = c_wchar_p("D:(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)")
+    advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(sddl, 1, byref(descriptor), None)
+    attributes = ctypes.create_string_buffer(struct.pack("<I4xQI4x", 24, descriptor.value or 0, 0), 24)
+    job = c_void_p(kernel32.CreateJobObjectW(attributes, c_wchar_p("Global\\" + name)))
+    if not job or _c.get_last_error() == ALREADY_EXISTS:
+        _fail()
+    limits = ctypes.create_string_buffer(struct.pack("<16xI", 0x2000), 144)  # JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+    if not kernel32.SetInformationJobObject(job, 9, limits, sizeof(limits)):
+        _fail()
+    if not kernel32.AssignProcessToJobObject(job, c_void_p(kernel32.GetCurrentProcess())):
+        _fail()
+    _held.append(job)
+
+
+def job_processes(name: str) -> list[int]:
+    """The processes in that job; none when there is no such job."""
+    job = c_void_p(kernel32.OpenJobObjectW(4, False, c_wchar_p("Global\\" + name)))
+    if not job:
+        return []
+    listed = ctypes.create_string_buffer(8 + 8 * 1000)
+    kernel32.QueryInformationJobObject(job, 3, listed, sizeof(listed), None)
+    kernel32.CloseHandle(job)
+    (count,) = struct.unpack_from("<4xI", listed)
+    return list(struct.unpack_from(f"<{count}Q", listed, 8))
+
+
+def end_job(name: str) -> None:
+    """End every process in that job at once; nothing when there is no such job."""
+    if job := kernel32.OpenJobObjectW(8, False, c_wchar_p("Global\\" + name)):
+        kernel32.TerminateJobObject(c_void_p(job), 1)
+        kernel32.CloseHandle(c_void_p(job))
