@@ -81,8 +81,7 @@ test: test-unit test-lab ## everything: unit tests, then the lab's suites
 test-unit: setup ## without machines, under a minute
 	@$(PYTHON) -m pytest tests/unit
 
-test-lab: setup ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
-	@$(PYTHON) -m tests.lab up
+test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
 
 bench-converge: setup ## LAB=1: a converge that changes nothing, beside Ansible's
