@@ -86,6 +86,7 @@ class Releases:
             shutil.rmtree(aside, ignore_errors=True)  # half of a release only fills the disk
         discard(archive)
         self._drop_old(directory, version)
+        self.home.unread(directory)
         return {"release": {directory: self.state(directory)}}
 
     @staticmethod

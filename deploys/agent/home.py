@@ -93,6 +93,13 @@ class Home:
         if left != entries:
             self.write("managed.json", left)
 
+    def unread(self, path: str) -> None:
+        """What was started from `path` has not seen what is there now: it must start again, whoever converges."""
+        for each in self.manifest():
+            if path in each.get("inputs", {}):
+                inputs = {name: sha256 for name, sha256 in each["inputs"].items() if name != path}
+                self.remember(each["kind"], each["id"], inputs=inputs)
+
     def prove(self, paths: Sequence[str]) -> None:
         """What read these files is well with them: they are the last good ones now."""
         for path in paths:

@@ -25,6 +25,7 @@ class Machine:
 
     asked: dict[Identity, State] = field(default_factory=dict)
     declared: dict[Identity, State] = field(default_factory=dict)
+    changing: set[Identity] = field(default_factory=set)  # what this run changes, or would change
     seen: dict[Identity, State | None] = field(default_factory=dict)
     itself: State | None = None
     manifest: list[Identity] = field(default_factory=list)
@@ -87,6 +88,8 @@ def state_of(host: Host, kind: str, name: str) -> State | None:
     return found
 
 
-def wanted_of(host: Host, kind: str, name: str) -> State:
-    """What this run declared for a resource, such as the sha256 a file shall have."""
-    return known(host).declared[kind, name]
+def sha256_wanted(host: Host, path: str) -> str:
+    """The sha256 that this run declared for a file or for the release in a directory."""
+    declared = known(host).declared
+    wanted = declared.get(("file", path)) or declared["release", path]
+    return str(wanted["sha256"])

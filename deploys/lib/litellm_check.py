@@ -47,6 +47,7 @@ ROUTER = frozenset(
 )
 LITELLM = frozenset({"num_retries", "drop_params", "turn_off_message_logging", "callbacks", "json_logs"})
 GENERAL = frozenset({"master_key", "always_include_stream_usage", "custom_auth", "custom_auth_run_common_checks"})
+KEYS = "keys.user_api_key_auth"
 ORDER_OF_ITS_OWN = "would send requests where no route says so"
 REFUSED = {
     "default_fallbacks": ORDER_OF_ITS_OWN,
@@ -111,6 +112,7 @@ def check_config(
     general = _mapping(config, "general_settings")
     _known("general_settings.", general, GENERAL)
     _must_be("general_settings.master_key", general.get("master_key"), FROM_ENVIRONMENT + gateway.master_key.name)
+    _must_be("general_settings.custom_auth", general.get("custom_auth"), KEYS)
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ def release(name: str, release: Release, *, into: str) -> OperationMeta:
             return f"version {release.version} was made from other bytes"
         return None if held["intact"] else f"version {release.version} was changed by hand"
 
-    return wanted(name, Resource("release", into, differs, release.to_json, job=True))
+    return wanted(name, Resource("release", into, differs, release.to_json, job=True), sha256=release.sha256)
 
 
 def place(into: str, release: Release) -> str:

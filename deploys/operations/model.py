@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
+from deploys.facts.look import known
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.schema import Model
 
 
-def held(name: str, model: Model, *, api: str, store: str) -> OperationMeta:
+def held(name: str, model: Model, *, engine: str, api: str, store: str) -> OperationMeta:
     """Have the model at its pinned digest, and in memory when it is resident; the one before it stays for a way back.
 
+    + engine: the service that holds it in memory, and lets go of it when it restarts
     + api: Ollama on that machine
     + store: where its models lie, for the free space and for a look while Ollama is down
     """
@@ -22,7 +25,8 @@ def held(name: str, model: Model, *, api: str, store: str) -> OperationMeta:
             return f"missing ({model.size_gb:g} GB to pull)"
         if not found["digest"].startswith(model.digest):
             return f"digest is {found['digest'][:12]}, pinned is {model.digest[:12]}"
-        return "not in memory" if model.resident and not found["loaded"] else None
+        restarts = ("service", engine) in known(host).changing
+        return "not in memory" if model.resident and (restarts or not found["loaded"]) else None
 
     spec = {"api": api, "store": store}
 

@@ -76,6 +76,7 @@ def ensure(resource: Resource) -> Generator[PyinfraCommand, None, None]:
     if why is None:
         host.noop(f"{resource.kind} {resource.id} is as wanted")
         return
+    known(host).changing.add((resource.kind, resource.id))
     if not state.is_executing:
         report.planned(host, resource.kind, resource.id, why, difference)
     yield Change(resource, why)

@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
-from deploys.facts.look import wanted_of
+from deploys.facts.look import known, sha256_wanted
 from deploys.operations.resource import Found, Resource, wanted
 
 
@@ -28,7 +28,7 @@ def running(
     """Have our own service defined, started with the machine and running; stopped, its whole process tree goes.
 
     + account: `own`, a user that owns nothing but `state`, or `system`
-    + restarts_with: paths of files.config; started again when one of them changed since it was started
+    + restarts_with: paths of files.config and of download.release; started again when one of them changed since
     + answers: a URL that must answer; when it does not, the last good files are put back
     """
     spec = {
@@ -69,13 +69,16 @@ def reads(name: str, service: str, *, restarts_with: Sequence[str]) -> Operation
 
 def inputs(paths: Sequence[str]) -> dict[str, str]:
     """{path: sha256} that this run wants those files to have."""
-    return {path: wanted_of(host, "file", path)["sha256"] for path in paths}
+    return {path: sha256_wanted(host, path) for path in paths}
 
 
 def stale(found: Mapping[str, Any], now: Mapping[str, str]) -> str | None:
     """Why it must start again for its files, or None."""
     changed = sorted(path for path in now if found["inputs"].get(path) != now[path])
-    return f"has not read {', '.join(changed)} yet" if changed else None
+    if changed:
+        return f"has not read {', '.join(changed)} yet"
+    remade = [path for path in now if ("release", path) in known(host).changing]
+    return f"was started from {remade[0]} before that was made anew" if remade else None
 
 
 def _not_running(found: Mapping[str, Any], now: Mapping[str, str]) -> str | None:

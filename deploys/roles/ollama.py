@@ -9,6 +9,8 @@ from deploys.lib.paths import joined
 from deploys.operations import download, service
 from deploys.schema import Ollama
 
+SERVICE = "ollama"
+
 
 @deploy("Ollama")
 def serve() -> None:
@@ -17,7 +19,7 @@ def serve() -> None:
     download.release(name=f"Unpack {ollama.release.version}", release=ollama.release, into=ollama.home)
     service.running(
         name="Run it, on loopback only",
-        service="ollama",
+        service=SERVICE,
         description="Ollama, the engine of the private AI system",
         command=[joined(download.place(ollama.home, ollama.release), ollama.program), "serve"],
         environment={
@@ -27,5 +29,6 @@ def serve() -> None:
             "HOME": ollama.state,
         },
         state=ollama.state,
+        restarts_with=[ollama.home],
         answers=f"http://127.0.0.1:{ollama.port}/api/version",
     )

@@ -35,7 +35,10 @@ TAMPERS = {
         "ollama",
     ),
     "the engine's program damaged": Tamper(
-        "g16", "printf x >> /opt/ollama/*/bin/ollama", ["g16 release /opt/ollama"], "/opt/ollama"
+        "g16",
+        "printf '# edited' >> /opt/ollama/*/lib/ollama/llama-server",
+        ["g16 release /opt/ollama", "g16 service ollama"],
+        "/opt/ollama",
     ),
     "a model removed": Tamper(
         "g16",
