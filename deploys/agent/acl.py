@@ -1,0 +1,72 @@
+"""The words of `System.grant` as Windows' access lists, by SID: names differ by language, SIDs do not.
+
+    administrators      Administrators and SYSTEM, nobody else
+    everyone            those, and every user reads
+    only <account>      those, and that account reads and writes
+    ... +x              for a program: readers may also run it
+
+A list of ours is always cut off from what the folder above hands down: below C:\\ and ProgramData that is write access
+for every user. Administrators own what we make, whoever made it.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from .errors import Refused
+from .sddl import FULL, MODIFY, READ, READ_AND_RUN, RUN, Ace, Descriptor, render
+
+SYSTEM, ADMINISTRATORS, USERS = "S-1-5-18", "S-1-5-32-544", "S-1-5-32-545"
+LOCAL_ADMINISTRATORS = "S-1-5-114"  # "local account and member of Administrators": part of Administrators anyway
+DOWN = frozenset({"OI", "CI"})
+
+SidOf = Callable[[str], str]
+
+
+def wanted(access: str, directory: bool, sid_of: SidOf) -> Optional[Descriptor]:
+    """The descriptor that an access in words asks for; None when it is none of the words."""
+    words, plus, rest = access.partition(" +x")
+    if rest or (directory and plus):
+        return None
+    reads = READ_AND_RUN if plus or directory else READ
+    if words == "administrators":
+        # a mark that changes nothing: who may do everything may run it too, and Windows has no other place for the word
+        more = {LOCAL_ADMINISTRATORS: READ_AND_RUN} if plus else {}
+    elif words == "everyone":
+        more = {USERS: reads}
+    elif words.startswith("only "):
+        account = words[len("only ") :]
+        more = {_account(account, sid_of): MODIFY if plus or directory else MODIFY & ~RUN}
+    else:
+        return None
+    return descriptor({SYSTEM: FULL, ADMINISTRATORS: FULL, **more}, directory)
+
+
+def descriptor(masks: dict[str, int], directory: bool) -> Descriptor:
+    """Owned by administrators, protected, with these rights; on a directory for all that it will hold too."""
+    flags = DOWN if directory else frozenset()
+    return Descriptor(ADMINISTRATORS, True, frozenset(Ace(True, flags, mask, sid) for sid, mask in masks.items()))
+
+
+def _account(name: str, sid_of: SidOf) -> str:
+    try:
+        return sid_of(name)
+    except OSError:
+        fix = "create that user, or correct its name in group_data"
+        raise Refused(f"give a file to {name}", "this machine has no user of that name", fix) from None
+
+
+def words(found: Descriptor, directory: bool, name_of: SidOf) -> str:
+    """The words for what is there; what no word says, as SDDL."""
+    known: dict[str, str] = {}
+    others = [ace.sid for ace in found.aces if ace.sid not in (SYSTEM, ADMINISTRATORS, USERS, LOCAL_ADMINISTRATORS)]
+    if len(others) == 1:
+        try:
+            known[name_of(others[0])] = others[0]
+        except OSError:  # an account that is gone
+            return render(found)
+    for each in ("administrators", "everyone", *(f"only {name}" for name in known)):
+        for access in (each,) if directory else (each, f"{each} +x"):
+            if wanted(access, directory, known.__getitem__) == found:
+                return access
+    return render(found)
