@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 
 from tests.lab.containers import Docker
@@ -31,6 +32,7 @@ def main() -> int:
     execute.add_argument("role", choices=list(LAST_BYTE))
     execute.add_argument("words", nargs="+", metavar="command")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         lab = Lab(options.name)
         if options.command == "exec":

@@ -12,8 +12,6 @@ from tests.lab.shell import Trouble, run, succeeds
 from tests.lab.tools import key_of
 
 FOUND, STARTED, MADE = "running", "started", "made"
-# A dead end for names that only the outside world knows: asked of it, nothing ever leaves the computer.
-DEAD_END = "control"
 
 
 class Docker:
@@ -70,7 +68,7 @@ class Docker:
         """Create, not start, a container at its address on the lab's network."""
         name, lab = self.lab.container(role), self.lab
         words = ["docker", "create", "--name", name, "--label", lab.label, "--label", f"spec={spec}"]
-        words += ["--network", lab.network, "--ip", lab.ip(role), "--dns", lab.ip(DEAD_END), "--restart", "no"]
+        words += ["--network", lab.network, "--ip", lab.ip(role), "--dns", lab.ip("names"), "--restart", "no"]
         run([*words, *options, image, *command], trouble=f"cannot make {name}")
 
     def service(

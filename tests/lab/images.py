@@ -56,10 +56,12 @@ class Images:
             run(["docker", "rm", container])
         return how
 
-    def services(self) -> None:
+    def services(self) -> str:
+        """The image of the lab's own servers; returns its tag."""
         if not _there(self.services_tag):
             with self.steps.step("images", "image of the lab's servers", "10-20 s"):
                 self._make(self.services_tag, RECIPES / "services.sh")
+        return self.services_tag
 
     def machine(self) -> None:
         if _there(self.machine_tag):

@@ -42,6 +42,11 @@ class Machine:
         run(["docker", "start", self.lab.container(self.name)])
         return MADE
 
+    def image(self) -> str:
+        """The tag that it was made from."""
+        found = self.docker.inspect(self.name)
+        return str(found["Config"]["Image"]) if found else ""
+
     def await_boot(self) -> None:
         """Return when systemd says that the machine runs. Raises Trouble naming the units that failed."""
         deadline = time.monotonic() + BOOT_TIMEOUT_S

@@ -18,7 +18,10 @@ HERE = Path(__file__).parent
 PROJECT = "llm-harness"
 MACHINES = ("apex", "g16")
 TAILNET_DOMAIN = "tail.lab"
-LAST_BYTE = {"apex": 2, "g16": 3, "desk": 4, "neighbour": 5, "control": 9, "store": 10, "images": 11, "clouds": 12}
+LAST_BYTE = {
+    **{"apex": 2, "g16": 3, "desk": 4, "neighbour": 5},
+    **{"names": 8, "control": 9, "store": 10, "images": 11, "clouds": 12},
+}
 CLOUD_PORTS = {"cerebras": 9001, "gemini": 9002, "cloudflare": 9003, "groq": 9004, "anthropic": 9005, "slack": 9006}
 CLOUD_CONTROL_PORT = 9900
 STORE_CONTROL_PORT = 9901

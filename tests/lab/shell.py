@@ -6,11 +6,13 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import PIPE
 
 _children: set[subprocess.Popen[bytes]] = set()
+_stopped = threading.Event()
 
 
 class Trouble(Exception):
@@ -32,6 +34,8 @@ def run(
     """
     words = [str(word) for word in command]
     what = trouble or f"{' '.join(words[:3])} failed"
+    if _stopped.is_set():
+        raise Trouble(f"{words[0]} was not started: another part has failed")
     try:
         child = subprocess.Popen(
             words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={**os.environ, **(env or {})}, cwd=cwd, process_group=0
@@ -52,7 +56,8 @@ def run(
 
 
 def stop_children() -> None:
-    """End whatever still runs, with all that it started: when one part fails, the others have nothing to work for."""
+    """End whatever still runs, with all that it started, and start no more: one part failed, so the rest is in vain."""
+    _stopped.set()
     for child in list(_children):
         _stop(child)
 

@@ -89,15 +89,17 @@ class _Rise:
             needs.provide(steps, needs.TO_BUILD)
         # One after the other: each build alone keeps all cores busy.
         tools = self._build_in_turn(shop, ("tailscale", "headscale", "ollama"))
-        archive = pool.submit(lambda: ollama_archive(shop, tools["ollama"].result()))
+        services: Future[str] = Future()
+        archive = pool.submit(lambda: ollama_archive(shop, tools["ollama"].result(), services))
         ensure_engine(lab, steps)
         lab.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_secrets()
         images = Images(lab, self.data, steps, shop.online)
         base_how = images.base()
         machine_image = pool.submit(images.machine)
-        images.services()
+        services.set_result(images.services())
         self.docker.ensure_network()
+        self._names(images)
         clouds = pool.submit(self._clouds, images)
         gateway = pool.submit(self._gateway_image, images)
         models = self._models()
@@ -160,6 +162,13 @@ class _Rise:
         self.docker.service("store", images.services_tag, options, command, {"program": program.read_text()})
         _await_answer(f"http://{self.lab.ip('store')}:{STORE_CONTROL_PORT}/faults", "the store")
 
+    def _names(self, images: Images) -> None:
+        program = HERE / "names.py"
+        options = ["--volume", f"{program}:/srv/names.py:ro"]
+        self.docker.service(
+            "names", images.services_tag, options, ["python3", "/srv/names.py"], {"program": program.read_text()}
+        )
+
     def _clouds(self, images: Images) -> None:
         program = HERE / "clouds.py"
         options = ["--volume", f"{program}:/srv/clouds.py:ro"]
@@ -201,6 +210,9 @@ class _Rise:
         for machine in machines:
             if machine.ensure(image, tailscale) == MADE:
                 self.steps.say(f"{machine.name}: a new, bare machine")
+            elif machine.image() != image:
+                again = f"docker rm -f {self.lab.container(machine.name)}, then up, makes it anew"
+                self.steps.say(f"{machine.name}: made from an older image, left as it is ({again})")
         list(self.pool.map(Machine.await_boot, machines))
 
     def _write_ssh_config(self) -> Path:

@@ -3,6 +3,6 @@
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends curl docker-registry iproute2 python3-pip >/dev/null
+apt-get install -y -qq --no-install-recommends curl docker-registry iproute2 libgomp1 python3-pip >/dev/null
 apt-get clean
 rm -rf /var/lib/apt/lists/*
