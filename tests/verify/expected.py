@@ -33,6 +33,7 @@ def files(machine: Expected) -> Iterator[WantedFile]:
         yield WantedFile(posixpath.join(home, "app"), "root 0755", "directory")
         yield WantedFile(posixpath.join(home, "app", "config.yaml"), "root 0644")
         yield WantedFile(posixpath.join(home, "app", "guard.py"), "root 0644")
+        yield WantedFile(posixpath.join(home, "app", "keys.py"), "root 0644")
     if "brain" in machine:
         brain = machine["brain"]
         yield WantedFile(brain["program"], "root 0755")

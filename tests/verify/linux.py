@@ -195,6 +195,7 @@ class Linux(Machine):
             "gateway-models": f"{key} | {short} --config - {door}/v1/models",
             "gateway-info": f"{key} | {short} --config - {door}/model/info",
             "gateway-no-key-models": f"{short} {door}/v1/models",
+            "gateway-wrong-key": f"{short} -H 'Authorization: Bearer sk-of-somebody-else' {door}/v1/models",
             "gateway-no-key-chat": f"{short} {chat} {door}/v1/chat/completions",
         }
 

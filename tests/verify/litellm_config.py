@@ -6,25 +6,24 @@ from typing import Any
 
 import yaml
 
-from .machine import Machine
-from .saying import fail
-
 SECTIONS = ("router_settings", "litellm_settings")  # LiteLLM takes its routing from either
 FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 
-class Config:
-    """One config.yaml. Red where there is none, or none that LiteLLM could read."""
+def parsed(text: str | None) -> dict[str, Any] | None:
+    """The configuration, or None when there is none that LiteLLM could read."""
+    try:
+        found = yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return None
+    return found if isinstance(found, dict) else None
 
-    def __init__(self, machine: Machine) -> None:
-        if machine.config is None:
-            fail(f"{machine.name}: the gateway's config.yaml cannot be read: {machine.why('config')}")
-        try:
-            self.text = yaml.safe_load(machine.config)
-        except yaml.YAMLError as error:
-            fail(f"{machine.name}: the gateway's config.yaml is no YAML: {' '.join(str(error).split())}")
-        if not isinstance(self.text, dict):
-            fail(f"{machine.name}: the gateway's config.yaml is no mapping, wanted LiteLLM's configuration")
+
+class Config:
+    """One config.yaml."""
+
+    def __init__(self, text: dict[str, Any]) -> None:
+        self.text = text
 
     def setting(self, section: str, name: str) -> Any:
         return (self.text.get(section) or {}).get(name)

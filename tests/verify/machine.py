@@ -137,7 +137,7 @@ class Machine(ABC):
     ollama: Mapping[str, parse.Reply]  # version, tags, ps
     container: Container | None
     config: str | None  # text of the gateway's config.yaml
-    gateway: Mapping[str, parse.Reply]  # health, details, models, info, no-key-models, no-key-chat
+    gateway: Mapping[str, parse.Reply]  # health, details, models, info, no-key-models, no-key-chat, wrong-key
     answers: Mapping[Question, parse.Reply]
     brain: parse.Said | None
     files: Mapping[str, parse.FileState]

@@ -18,6 +18,12 @@ def must(condition: object, sentence: str) -> None:
         fail(sentence)
 
 
+def unless(cause: object, sentence: str) -> None:
+    """Leave a test out when its cause is gone, which another test says in red: one trouble, one red."""
+    if not cause:
+        pytest.skip(sentence)
+
+
 def must_be(machine: str, thing: str, found: object, wanted: object) -> None:
     """Red unless the thing is as wanted."""
     must(found == wanted, f"{machine}: {thing} is {shown(found)}, wanted {shown(wanted)}")

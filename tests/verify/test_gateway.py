@@ -8,7 +8,7 @@ from . import parse
 from .each import deployments, each, where, wiring
 from .expected import Deployment, image_digest, image_version
 from .machine import Container, Machine
-from .saying import fail, must, must_be, shown
+from .saying import fail, must, must_be, shown, unless
 
 
 def container_of(machine: Machine) -> Container:
@@ -44,9 +44,10 @@ def test_gateway_is_healthy(machine: Machine, gateway: dict[str, Any]) -> None:
 
 @where("gateway")
 def test_loaded_models_are_the_declared_ones(machine: Machine, gateway: dict[str, Any]) -> None:
-    reply = machine.gateway["models"]
-    must(reply.status == 200, f"{machine.name}: the gateway's list of models gives {reply}, wanted the declared names")
-    found = {each["id"] for each in reply.document["data"]}
+    for what, path in (("models", "/v1/models"), ("info", "/model/info")):
+        reply = machine.gateway[what]
+        must(reply.status == 200, f"{machine.name}: the gateway's {path} gives {reply}, wanted the declared names")
+    found = {each["id"] for each in machine.gateway["models"].document["data"]}
     wanted = set(wiring(machine.expected).deployments)
     must_be(machine.name, "models missing in the running gateway", wanted - found, set())
     must_be(machine.name, "undeclared models in the running gateway", found - wanted, set())
@@ -56,7 +57,8 @@ def test_loaded_models_are_the_declared_ones(machine: Machine, gateway: dict[str
 def test_loaded_deployment_is_the_declared_one(machine: Machine, deployment: Deployment) -> None:
     """What the running gateway has in its memory, whatever its file says by now."""
     reply = machine.gateway["info"]
-    must(reply.status == 200, f"{machine.name}: the gateway's /model/info gives {reply}, wanted {deployment.name}")
+    why = f"{machine.name}: the gateway does not tell its models: test_loaded_models_are_the_declared_ones says so"
+    unless(reply.status == 200, why)
     loaded = {each["model_name"]: each["litellm_params"] for each in reply.document["data"]}
     must(deployment.name in loaded, f"{machine.name}: the running gateway has no {deployment.name}, wanted it loaded")
     for name in ("model", "api_base", "num_ctx"):
@@ -81,7 +83,8 @@ def test_gateway_listens_where_it_should(machine: Machine, gateway: dict[str, An
 
 
 @where("gateway")
-def test_nobody_gets_in_without_a_key(machine: Machine, gateway: dict[str, Any]) -> None:
-    for what in ("no-key-models", "no-key-chat"):
+def test_nobody_gets_in_without_the_key(machine: Machine, gateway: dict[str, Any]) -> None:
+    asked = {"no-key-models": "without a key", "no-key-chat": "without a key", "wrong-key": "with a wrong key"}
+    for what, how in asked.items():
         reply = machine.gateway[what]
-        must(reply.status == 401, f"{machine.name}: without a key the gateway gives {reply}, wanted status 401")
+        must(reply.status == 401, f"{machine.name}: asked {how} the gateway gives {reply}, wanted status 401")

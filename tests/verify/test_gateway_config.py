@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from .each import deployments, each, private_routes, routes, where, wiring
 from .expected import Deployment
-from .litellm_config import FALLBACKS, SECTIONS, Config
+from .litellm_config import FALLBACKS, SECTIONS, Config, parsed
 from .machine import Machine
 from .saying import must, must_be, shown
 
 
+@pytest.fixture
+def config(machine: Machine) -> Config:
+    """The configuration of this test's machine."""
+    text = parsed(machine.config)
+    return Config(text) if text else pytest.skip(f"{machine.name}: config.yaml is none: test_config_is_one says so")
+
+
+@where("gateway")
+def test_config_is_one(machine: Machine, gateway: dict[str, Any]) -> None:
+    must(machine.config is not None, f"{machine.name}: config.yaml cannot be read: {machine.why('config')}")
+    must(parsed(machine.config), f"{machine.name}: config.yaml is no YAML mapping, wanted LiteLLM's configuration")
+
+
 @each("deployment", deployments)
-def test_config_has_the_deployment(machine: Machine, deployment: Deployment) -> None:
-    listed = Config(machine).deployments.get(deployment.name, [])
+def test_config_has_the_deployment(machine: Machine, config: Config, deployment: Deployment) -> None:
+    listed = config.deployments.get(deployment.name, [])
     must_be(machine.name, f"how often config.yaml lists {deployment.name}", len(listed), 1)
     for name in {"api_key": None, **deployment.parameters}:
         thing = f"{name} of {deployment.name} in config.yaml"
@@ -21,21 +36,20 @@ def test_config_has_the_deployment(machine: Machine, deployment: Deployment) -> 
 
 
 @where("gateway")
-def test_config_has_no_other_deployments(machine: Machine, gateway: dict[str, Any]) -> None:
-    extra = set(Config(machine).deployments) - set(wiring(machine.expected).deployments)
+def test_config_has_no_other_deployments(machine: Machine, config: Config, gateway: dict[str, Any]) -> None:
+    extra = set(config.deployments) - set(wiring(machine.expected).deployments)
     must_be(machine.name, "undeclared models in config.yaml", extra, set())
 
 
 @each("route", routes)
-def test_config_has_the_fallbacks(machine: Machine, route: tuple[str, list[str]]) -> None:
+def test_config_has_the_fallbacks(machine: Machine, config: Config, route: tuple[str, list[str]]) -> None:
     name, wanted = route
-    found = Config(machine).fallbacks().get(name, [])
+    found = config.fallbacks().get(name, [])
     must_be(machine.name, f"where route {name} falls back to in config.yaml", found, wanted)
 
 
 @where("gateway")
-def test_config_has_no_other_fallbacks(machine: Machine, gateway: dict[str, Any]) -> None:
-    config = Config(machine)
+def test_config_has_no_other_fallbacks(machine: Machine, config: Config, gateway: dict[str, Any]) -> None:
     extra = set(config.fallbacks()) - set(wiring(machine.expected).fallbacks)
     must_be(machine.name, "undeclared fallbacks in config.yaml", extra, set())
     for section in SECTIONS:
@@ -44,16 +58,15 @@ def test_config_has_no_other_fallbacks(machine: Machine, gateway: dict[str, Any]
 
 
 @where("gateway")
-def test_failures_are_not_retried(machine: Machine, gateway: dict[str, Any]) -> None:
+def test_failures_are_not_retried(machine: Machine, config: Config, gateway: dict[str, Any]) -> None:
     """LiteLLM's own default costs seconds before the first fallback of every request."""
     for section in SECTIONS:
-        found = Config(machine).setting(section, "num_retries")
+        found = config.setting(section, "num_retries")
         must_be(machine.name, f"num_retries of {section} in config.yaml", found, 0)
 
 
 @where("gateway")
-def test_premium_is_nobodys_fallback(machine: Machine, gateway: dict[str, Any]) -> None:
-    config = Config(machine)
+def test_premium_is_nobodys_fallback(machine: Machine, config: Config, gateway: dict[str, Any]) -> None:
     premium = {name for name, each in wiring(machine.expected).deployments.items() if each.tier == "premium"}
     for kind in FALLBACKS:
         for route, lanes in config.fallbacks(kind).items():
@@ -62,8 +75,8 @@ def test_premium_is_nobodys_fallback(machine: Machine, gateway: dict[str, Any]) 
 
 
 @each("route", private_routes)
-def test_private_route_stays_local(machine: Machine, route: str) -> None:
-    config, wanted = Config(machine), wiring(machine.expected).deployments
+def test_private_route_stays_local(machine: Machine, config: Config, route: str) -> None:
+    wanted = wiring(machine.expected).deployments
     local = {name: each.parameters.get("api_base") for name, each in wanted.items() if each.tier == "local"}
     for listed in config.deployments.get(route, []):
         base = listed.get("api_base")

@@ -10,14 +10,15 @@ import pytest
 from .each import each, models, resident_models, where
 from .expected import full_tag
 from .machine import Machine
-from .saying import fail, must, shown
+from .saying import fail, must, shown, unless
 
 
 def told(machine: Machine, what: str) -> Mapping[str, Any]:
     """{tag: what Ollama tells} of all models that it holds (`tags`) or has in memory (`ps`)."""
     reply = machine.ollama[what]
-    if reply.status != 200:
-        fail(f"{machine.name}: Ollama's API gives {reply}, wanted its models")
+    why = f"{machine.name}: Ollama's API does not answer: test_ollama_serves_the_declared_version says so"
+    unless(machine.ollama["version"].status == 200, why)
+    must(reply.status == 200, f"{machine.name}: Ollama's API gives {reply}, wanted its models")
     return {each["name"]: each for each in reply.document["models"]}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from . import expected, parse
 from .each import each, ollama_variables, where
 from .machine import Machine, Process, Service
-from .saying import fail, must, must_be, shown
+from .saying import fail, must, must_be, shown, unless
 
 WANTED_SETTINGS = {"Restart": "always", "KillMode": "control-group", "DynamicUser": "yes"}
 
@@ -62,6 +63,9 @@ def test_unit_is_not_edited(machine: Machine, ollama: dict[str, Any]) -> None:
     must(not service.edits, f"{machine.name}: service ollama has {shown(service.edits)}, wanted no edits by hand")
     command = f"{expected.ollama_program(machine.expected)} serve"
     must_be(machine.name, "the command of service ollama", service.command, command)
+    written = dict(each.partition("=")[::2] for each in shlex.split(service.settings["Environment"]))
+    for name, value in expected.ollama_environment(machine.expected).items():
+        must_be(machine.name, f"{name} in the definition of service ollama", written.get(name), str(value))
     for name, wanted in WANTED_SETTINGS.items():
         must_be(machine.name, f"{name} of service ollama", service.settings[name], wanted)
 
@@ -69,6 +73,7 @@ def test_unit_is_not_edited(machine: Machine, ollama: dict[str, Any]) -> None:
 @each("variable", ollama_variables)
 def test_running_ollama_has_the_variable(machine: Machine, variable: tuple[str, str]) -> None:
     name, wanted = variable
+    unless(machine.engine, f"{machine.name}: Ollama is not there: test_ollama_listens_on_loopback_only says so")
     must_be(machine.name, f"{name} of the running Ollama", engine_of(machine).environment.get(name), str(wanted))
 
 
