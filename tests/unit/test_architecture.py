@@ -253,7 +253,29 @@ def test_no_file_names_a_package_registry() -> None:
 
 
 # The usual top directories of a system: a path in them can be the product's own.
-USUAL = "bin boot dev etc home lib lib64 media mnt opt private proc root run sbin srv sys tmp usr var Users".split()
+USUAL = [
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "lib64",
+    "media",
+    "mnt",
+    "opt",
+    "private",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "srv",
+    "sys",
+    "tmp",
+    "usr",
+    "var",
+    "Users",
+]
 
 
 def test_no_file_names_a_place_of_this_checkout() -> None:

@@ -18,7 +18,7 @@ from deploys.agent.system import no_progress
 
 from .support import MINE, ROOT, file_request, sha256
 
-KILLS = 15
+KILLS = 12
 OLD, NEW = ("old " * 60_000, "new " * 80_000)
 
 WRITER = """
