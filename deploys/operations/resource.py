@@ -158,12 +158,20 @@ class Pace:
         if "done" not in progress:
             return what
         now, done, total = time.monotonic(), progress["done"], progress["total"]
-        text = f"{what} {done / 1e9:.2f} of {total / 1e9:.2f} GB"
+        text = f"{what} {_size(done)} of {_size(total)}"
         if self.last and now > self.last[0] and done > self.last[1]:
             rate = (done - self.last[1]) / (now - self.last[0])
-            text += f", {rate / 1e6:.1f} MB/s, {_duration((total - done) / rate)} left"
+            text += f", {_size(rate)}/s, {_duration((total - done) / rate)} left"
         self.last = (now, done)
         return text
+
+
+def _size(count: float) -> str:
+    """Bytes in the unit that reads best."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count / 1e3:.0f} KB"
 
 
 def _duration(seconds: float) -> str:

@@ -25,7 +25,8 @@ def test_no_secret_stands_in_the_config() -> None:
 def test_the_config_reads_as_one_block_for_each_lane_and_route() -> None:
     assert "  # route, private: local\n  - model_name: private\n" in sample_config()
     assert "    - default: [cerebras, gemini]\n" in sample_config()
-    assert sample_config().endswith("master_key: os.environ/LITELLM_MASTER_KEY\n")
+    general = yaml.safe_load(sample_config())["general_settings"]
+    assert general == {"master_key": "os.environ/LITELLM_MASTER_KEY", "custom_auth": "keys.user_api_key_auth"}
 
 
 def test_on_the_hosts_network_litellm_itself_binds_the_tailnet_address() -> None:
