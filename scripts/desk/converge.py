@@ -19,6 +19,7 @@ class Tally:
     as_wanted: int = 0
     failed: int = 0
     ended_s: float = 0.0
+    progress: str = ""
     reasons: list[str] = field(default_factory=list)
 
 
@@ -71,7 +72,9 @@ class Run:
             tally.failed += 1
             say.line(name, "!", f"{step}: not done")
         elif not text.startswith(("Skipped", "Ready: ")):  # progress, and the words of a refusal
-            say.line(name, " ", text)
+            if text != tally.progress:
+                say.line(name, " ", text)
+            tally.progress = text
 
     def summary(self, code: int) -> int:
         """Tell what became of each machine; 1 when anything was refused."""

@@ -133,7 +133,7 @@ def _ollama(texts: Mapping[str, str]) -> str:
         return "does not answer: make converge"
     held = [each["name"] for each in _json(texts.get("tags", "")).get("models", [])]
     loaded = [
-        f"{each['name']} ({each.get('size_vram', 0) / 1e9:.1f} GB of VRAM)"
+        f"{each['name']} ({each['size_vram'] / 1e9:.1f} GB of VRAM)" if each.get("size_vram") else each["name"]
         for each in _json(texts.get("ps", "")).get("models", [])
     ]
     return f"{version}; holds {', '.join(held) or 'no model'}; in memory: {', '.join(loaded) or 'none'}"

@@ -48,6 +48,11 @@ def test_progress_passes_through(checkout: Checkout) -> None:
     assert "apex    gemma3:27b: pulling 1.20 of 18.00 GB, 40.0 MB/s" in checkout.run("converge").out
 
 
+def test_progress_that_stands_still_is_said_once(checkout: Checkout) -> None:
+    checkout.play(*CONNECTED, *step("Run it", apex="litellm: starting"), "    [apex] litellm: starting")
+    assert checkout.run("converge").out.count("litellm: starting") == 1
+
+
 def test_a_refusal_is_1_and_said_at_the_end(checkout: Checkout) -> None:
     checkout.play(*CONNECTED, *step("Write x", apex="No changes"), events=(REFUSED,), exit=1)
     ran = checkout.run("converge")
