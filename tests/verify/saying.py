@@ -29,6 +29,12 @@ def must_be(machine: str, thing: str, found: object, wanted: object) -> None:
     must(found == wanted, f"{machine}: {thing} is {shown(found)}, wanted {shown(wanted)}")
 
 
+def must_hash(machine: str, path: str, found: str | None, wanted: str) -> None:
+    """Red unless a file has that sha256; twelve digits are enough for a sentence."""
+    words = f"sha256 {(found or 'none')[:12]}, wanted {wanted[:12]}"
+    must(found == wanted, f"{machine}: {path} is not as it was put there: {words}")
+
+
 def shown(value: object) -> str:
     """A value as a sentence shows it."""
     if value is None or value == "":

@@ -10,7 +10,7 @@ import pytest
 from .each import each, files, where
 from .expected import WantedFile
 from .machine import Machine
-from .saying import fail, must, must_be, shown
+from .saying import fail, must, must_be, must_hash, shown
 
 
 def manifest_of(machine: Machine) -> list[Mapping[str, Any]]:
@@ -37,7 +37,7 @@ def test_managed_files_are_as_they_were_put(machine: Machine, agent: dict[str, A
         with subtests.test(f"{machine.name}-{path}"):
             found = machine.files.get(path) or fail(f"{machine.name}: {path} is absent, wanted the {entry['kind']}")
             if entry["kind"] == "file" and "sha256" in entry:
-                must_be(machine.name, f"the sha256 of {path}", found.sha256, entry["sha256"])
+                must_hash(machine.name, path, found.sha256, entry["sha256"])
 
 
 @where("agent")
