@@ -94,8 +94,8 @@ def test_pace_tells_bytes_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) ->
     pace = Pace()
     assert pace.tell({}) == "working"
     assert pace.tell({"what": "unpacking"}) == "unpacking"
-    assert pace.tell({"what": "pulling", "done": 0, "total": 10**10}) == "pulling 0.00 of 10.00 GB"
+    assert pace.tell({"what": "pulling", "done": 0, "total": 10**10}) == "pulling 0 KB of 10.00 GB"
     now[0] += 10
     said = pace.tell({"what": "pulling", "done": 10**9, "total": 10**10})
-    assert said == "pulling 1.00 of 10.00 GB, 100.0 MB/s, 1 min 30 s left"
-    assert pace.tell({"what": "pulling", "done": 10**9, "total": 10**10}) == "pulling 1.00 of 10.00 GB"
+    assert said == "pulling 1.00 GB of 10.00 GB, 100.00 MB/s, 1 min 30 s left"
+    assert pace.tell({"what": "pulling", "done": 10**9, "total": 10**10}) == "pulling 1.00 GB of 10.00 GB"
