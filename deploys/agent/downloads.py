@@ -248,6 +248,7 @@ def _extract(tar: tarfile.TarFile, into: str) -> None:
             raise Refused("unpack what was downloaded", f"{member.name!r} is a device", "do not trust this archive")
         member.uid = member.gid = 0
         member.uname = member.gname = ""
+        member.mode = 0o755 if member.isdir() else (member.mode & 0o755) | 0o600  # no setuid, nothing others may write
         tar.extract(member, into, **trusting)  # type: ignore[arg-type]
 
 
