@@ -20,7 +20,16 @@ from typing import Any, Optional
 from .errors import Refused
 from .home import Home
 from .jobs import Jobs
-from .system import Progress, State, System, no_progress, this_system
+from .system import Progress, State, System, no_progress
+
+
+def this_system() -> System:
+    """The half that fits the machine. The only place that asks which one it is."""
+    if os.name == "nt":
+        raise Refused("work on this machine", "the agent does not drive Windows yet", "put it into group linux, or wait")
+    from .posix import Posix
+
+    return Posix()
 
 
 def kinds(system: System, home: Home) -> dict[str, Any]:
@@ -106,6 +115,12 @@ class Agent:
         return answer
 
 
+def this_agent() -> Agent:
+    """The agent of this machine, at home where its file lies."""
+    system = this_system()
+    return Agent(system, Home(system))
+
+
 def _request() -> State:
     """One line of stdin."""
     try:
@@ -117,17 +132,14 @@ def _request() -> State:
 
 def main() -> int:
     os.umask(0o022)  # a stricter one of this machine must not close what everyone shall read
-    system = this_system()
-    home = Home(system)
     if sys.argv[1] == "run":
-        agent = Agent(system, home)
-        Jobs(system, home).run(sys.argv[2], agent.work)
+        agent = this_agent()
+        Jobs(agent.system, agent.home).run(sys.argv[2], agent.work)
         return 0
     answer_to = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
     os.dup2(2, 1)  # whoever else prints talks to stderr, never into the answer
     try:
-        request = _request()
-        agent = Agent(system, home)
+        request, agent = _request(), this_agent()
         verb = {"look": agent.look, "do": agent.do, "wait": agent.wait, "read": agent.read}[sys.argv[1]]
         answer, code = verb(request), 0
     except Refused as refused:

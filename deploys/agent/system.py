@@ -5,7 +5,6 @@ Every method takes and gives plain data. Paths are in the machine's own form. Ex
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, Optional, Protocol, Sequence
 
 State = dict[str, Any]  # JSON-ready
@@ -62,15 +61,6 @@ class System(Protocol):
 
     def log_tail(self, name: str, lines: int) -> str:
         """The last lines that the service said."""
-
-
-def this_system() -> System:
-    """The half that fits the machine. The only place that asks which one it is."""
-    if os.name == "nt":
-        raise NotImplementedError("the Windows half of the agent is not there yet")
-    from .posix import Posix
-
-    return Posix()
 
 
 Progress = Callable[[State], None]

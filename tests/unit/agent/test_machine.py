@@ -12,10 +12,10 @@ import pytest
 from deploys.agent import machine, tailnet
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
-from deploys.agent.main import Agent
+from deploys.agent.main import Agent, this_system
 from deploys.agent.posix import Posix
 from deploys.agent.programs import run
-from deploys.agent.system import no_progress, this_system
+from deploys.agent.system import no_progress
 
 from .conftest import Put
 
