@@ -41,11 +41,10 @@ def test_ollama_runs_and_starts_with_the_machine(machine: Machine, ollama: dict[
 @where("ollama")
 def test_ollama_is_the_service(machine: Machine, ollama: dict[str, Any]) -> None:
     """Whoever has the port must be the service: a second Ollama started by hand would have other settings."""
-    must_be(
-        machine.name,
-        f"the process on port {ollama['port']}",
-        engine_of(machine).pid,
-        service_of(machine).pid,
+    engine = engine_of(machine)
+    must(
+        engine.pid == service_of(machine).pid,
+        f"{machine.name}: port {ollama['port']} belongs to {engine.program} (pid {engine.pid}), wanted service ollama",
     )
 
 
