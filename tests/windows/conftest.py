@@ -1,4 +1,4 @@
-"""A machine for each test: on Linux the stand-in; on Windows the stand-ins' own tests are left out."""
+"""A machine for each test: on Linux the stand-in; on Windows itself the stand-ins' own tests are left out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from .benches import Bench, StandInBench, WindowsBench
+
 if sys.platform == "win32":
     collect_ignore_glob = ["test_standin_*.py"]
+
+    @pytest.fixture
+    def bench() -> Iterator[Bench]:
+        """This very machine."""
+        made = WindowsBench()
+        yield made
+        made.close()
+
 else:
     from .standin.machine import Machine
     from .standin.python import World
@@ -26,6 +36,10 @@ else:
     def world(machine: Machine) -> Iterator[World]:
         """A Python on it, in this test's own thread."""
         made = World(machine, machine.process(), [r"C:\ProgramData\llm-harness\agent-0.pyz"])
-        machine.process().image = r"C:\ProgramData\llm-harness\python-3.12.10\python.exe"
         yield made
         made.finish()
+
+    @pytest.fixture
+    def bench(machine: Machine, world: World) -> Bench:
+        """The stand-in machine."""
+        return StandInBench(machine, world)

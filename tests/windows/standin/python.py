@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ class World:
         self.modules["sys"] = self._sys(argv)
         self.modules["io"] = self._io()
         self.modules["subprocess"] = _subprocess(self)
+        self.modules["time"] = self._time()
         self.modules["platform"] = _Trap("platform asks WMI, which is refused to a network logon and crashes")
         stand_in = types.ModuleType(f"{AGENT}.win32")
         vars(stand_in).update(win32.functions(machine))
@@ -150,6 +151,18 @@ class World:
         )
         return module
 
+    def _time(self) -> Any:
+        """Sleeping ends with the process."""
+        module: Any = types.ModuleType("time")
+        vars(module).update(vars(time))
+
+        def sleep(seconds: float) -> None:
+            self.process.ended.wait(seconds)
+            self.process.check()
+
+        module.sleep = sleep
+        return module
+
     def finish(self) -> None:
         """Give back the descriptors that stand for the standard streams."""
         self.modules["nt"].close_streams()
@@ -180,6 +193,43 @@ class _Stream(io.TextIOBase):
     def write(self, text: str) -> int:
         self.into.extend(text.replace("\n", "\r\n").encode())
         return len(text)
+
+
+class _Entry:
+    """An entry of `os.scandir`, whose path is Windows' own."""
+
+    def __init__(self, folder: str, real: os.DirEntry[str]) -> None:
+        self.name, self.path = real.name, f"{folder}\\{real.name}"
+        self.is_dir, self.is_file, self.is_symlink = real.is_dir, real.is_file, real.is_symlink
+        self.stat, self.inode = real.stat, real.inode
+
+    @staticmethod
+    def is_junction() -> bool:
+        return False
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+class _Listing:
+    def __init__(self, folder: str, real: Any) -> None:
+        with real:
+            self.entries = iter([_Entry(folder, each) for each in real])
+
+    def __iter__(self) -> Iterator[_Entry]:
+        return self.entries
+
+    def __next__(self) -> _Entry:
+        return next(self.entries)
+
+    def __enter__(self) -> _Listing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def close(self) -> None:
+        return
 
 
 class _Trap(types.ModuleType):
@@ -288,7 +338,7 @@ def _nt(world: World) -> Any:
     nt.remove, nt.stat, nt.chmod = nt.unlink, guarded(stat), guarded(chmod)
     nt.lstat = guarded(lambda path: os.lstat(drive.real(path)))
     nt.utime = guarded(lambda path, times=None, **_: os.utime(drive.real(path), times))
-    nt.scandir = guarded(lambda path=".": os.scandir(drive.real(path)))
+    nt.scandir = guarded(lambda path=".": _Listing(path, os.scandir(drive.real(path))))
     nt.access = guarded(lambda path, mode: drive.exists(path))
     nt.replace = guarded(lambda source, target, **_: drive.move(source, absolute(target), sids(), True))
     nt.rename = guarded(lambda source, target, **_: drive.move(source, absolute(target), sids(), False))
@@ -334,12 +384,18 @@ def _subprocess(world: World) -> Any:
             loose = [name for name, value in wanted.items() if value is None]
             assert not loose, f"{args[0]}: {loose} would be sshd's own pipes"
             sinks: list[Any] = []
+            self.stdout: Any = None
+            self.stderr: Any = None
             for name in ("stdout", "stderr"):
                 target = wanted[name]
                 if target == subprocess.STDOUT:
                     sinks.append(sinks[0])
-                elif hasattr(target, "fileno"):
-                    sinks.append(_Appender(target))
+                elif target is not None and not isinstance(target, int):
+                    sinks.append(_Appender(os.dup(target.fileno())))
+                elif target == subprocess.PIPE and not options.get("captured"):
+                    reading, writing = os.pipe()
+                    sinks.append(_Appender(writing))
+                    setattr(self, name, os.fdopen(reading, "rb", buffering=0))
                 else:
                     sinks.append(lambda _: None)
             environment = options.get("env")
@@ -353,7 +409,6 @@ def _subprocess(world: World) -> Any:
                 sinks=sinks,
             )
             self.pid = self.process.pid
-            self.stdout = self.stderr = None
 
         @property
         def returncode(self) -> int | None:
@@ -386,7 +441,7 @@ def _subprocess(world: World) -> Any:
     def run(args: Sequence[str], timeout: float | None = None, capture_output: bool = False, **options: Any) -> Any:
         if capture_output:
             options.update(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        started = Popen(args, **options)
+        started = Popen(args, captured=True, **options)
         try:
             code = started.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -399,10 +454,10 @@ def _subprocess(world: World) -> Any:
 
 
 class _Appender:
-    """The child's own handle to its log: open as long as the child lives, whatever the parent does."""
+    """The child's own handle to a file or pipe: open as long as the child lives, whatever the parent does."""
 
-    def __init__(self, file: Any) -> None:
-        self.descriptor = os.dup(file.fileno())
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
         self.lock = threading.Lock()
 
     def __call__(self, data: bytes) -> None:
@@ -436,7 +491,10 @@ def interpreter(machine: Machine) -> Callable[[Process], int]:
             return 1
         world = World(machine, process, arguments)
         try:
-            code: int = world.load(f"{AGENT}.main").main()
+            if arguments[1] == "hold":
+                code: int = world.load(f"{AGENT}.holder").hold(arguments[2])
+            else:
+                code = world.load(f"{AGENT}.main").main()
         except SystemExit as problem:
             code = int(problem.code or 0)
         return code

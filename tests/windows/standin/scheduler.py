@@ -146,8 +146,7 @@ class Scheduler:
     def _action(self, task: Task, actions: list[Node]) -> None:
         """Actions run one after another."""
         action = actions.pop(0)
-        user = taskstore.principal_of(task.node).value("UserId") or self.machine.user
-        sid = user if user.startswith("S-1-") else self.machine.sid_of(user)
+        sid = taskstore.sid_of(self.machine, taskstore.principal_of(task.node).value("UserId"))
         command = [action.value("Command"), *split(action.value("Arguments"))]
         try:
             process = self.machine.processes.start(
@@ -339,8 +338,7 @@ class Schtasks:
         task = self.scheduler.find(name)
         if task is None:
             return self.fail('The specified task name "{0}" does not exist in the system.', name, code=0x80070002)
-        user = taskstore.principal_of(task.node).value("UserId")
-        sid = user if user.startswith("S-1-") else self.machine.sid_of(user or self.machine.user)
+        sid = taskstore.sid_of(self.machine, taskstore.principal_of(task.node).value("UserId"))
         if not re.fullmatch(r"S-1-5-(18|19|20)", sid) and not self.process.has_input:
             self.say(self.machine.say("Please enter the run as password for {0}:", self.machine.shown(sid)))
             return self.fail("Access is denied.")

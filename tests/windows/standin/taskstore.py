@@ -174,7 +174,7 @@ def check(task: Node, machine: Machine) -> None:
         "BootTrigger" in elevated_only
         or any(each.tag == "LogonTrigger" and not each.find("UserId") for each in task.walk())
         or principal.value("RunLevel") == "HighestAvailable"
-        or machine.sid_of(principal.value("UserId") or machine.user) == "S-1-5-18"
+        or sid_of(machine, principal.value("UserId")) == "S-1-5-18"
     )
     if asks and not machine.elevated:
         raise Refusal(DENIED)
@@ -243,9 +243,14 @@ def _check_principals(task: Node, machine: Machine) -> None:
         if each.tag == "UserId":
             name = each.text.strip()
             try:
-                machine.account(name) if name.startswith("S-1-") else machine.sid_of(name)
+                machine.account(sid_of(machine, name))
             except OSError:
                 raise Refusal(NO_ACCOUNT, each.where()) from None
+
+
+def sid_of(machine: Machine, account: str) -> str:
+    """Of a name, of a SID itself, of nothing (the caller)."""
+    return account if account.startswith("S-1-") else machine.sid_of(account or machine.user)
 
 
 def principal_of(task: Node) -> Node:
@@ -282,17 +287,14 @@ def _plain(node: Node, machine: Machine) -> Node:
         if (each.tag, each.text.strip()) == ("Enabled", "true"):
             continue
         if each.tag == "UserId":
-            sid = each.text.strip()
-            sid = sid if sid.startswith("S-1-") else machine.sid_of(sid)
-            each = Node("UserId", text=machine.shown(sid))  # noqa: PLW2901
+            each = Node("UserId", text=machine.shown(sid_of(machine, each.text.strip())))  # noqa: PLW2901
         kept.append(each)
     return Node(node.tag, text="", attributes=node.attributes, children=kept)
 
 
 def _principals(task: Node, machine: Machine) -> list[str]:
     principal = principal_of(task)
-    name = principal.value("UserId")
-    sid = name if name.startswith("S-1-") else machine.sid_of(name or machine.user)
+    sid = sid_of(machine, principal.value("UserId"))
     fields = [("UserId", sid)]
     if sid != "S-1-5-18":
         fields.append(("LogonType", principal.value("LogonType", "InteractiveToken")))

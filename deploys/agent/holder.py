@@ -1,0 +1,91 @@
+"""A process that holds another: in a job object of its own, so that the whole tree ends when one of them is told to.
+
+The Task Scheduler starts it. It is needed because a task has no environment, no log and no restart after a crash,
+and because ending a task leaves the children of its program alive. The job ends with the last handle to it, which is
+this process's: whatever ends this process, ends everything below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from typing import IO
+
+from . import win32
+from .home import discard
+from .system import State
+
+LOG_BYTES = 10 << 20
+ALREADY_HELD = 183
+
+
+def hold(path: str) -> int:
+    """`path`: {"job", "command", "environment", "log", "again", "pause_s"}. Ends with the command unless `again`."""
+    with open(path, encoding="utf-8") as file:
+        spec: State = json.load(file)
+    try:
+        win32.enter_job(spec["job"])
+    except OSError:
+        return ALREADY_HELD  # another holds it: one is enough
+    if not spec["again"]:
+        discard(path)  # whoever waits for us sees that we began
+    while True:
+        code = _once(spec)
+        if not spec["again"]:
+            return code
+        time.sleep(spec["pause_s"])
+
+
+def _once(spec: State) -> int:
+    """Run the command to its end. Its words go to the log, which steps aside when it is long."""
+    log = _Log(spec["log"])
+    try:
+        started = subprocess.Popen(
+            spec["command"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **spec["environment"]},
+        )
+    except OSError as error:
+        log.write(f"{spec['command'][0]} cannot be started: {error}\n".encode())
+        return 1
+    if started.stdout is not None:
+        for block in iter(lambda: os.read(started.stdout.fileno(), 1 << 16), b""):  # type: ignore[union-attr]
+            log.write(block)
+    code = started.wait()
+    log.write(f"{os.path.basename(spec['command'][0])} ended with {code}\n".encode() if spec["again"] else b"")
+    return code
+
+
+class _Log:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def write(self, data: bytes) -> None:
+        """Opened for each piece: nobody else is kept from reading or moving it."""
+        try:
+            if os.path.exists(self.path) and os.path.getsize(self.path) > LOG_BYTES:
+                os.replace(self.path, self.path + ".old")
+            with open(self.path, "ab") as file:
+                file.write(data)
+        except OSError:  # a full disk, or somebody has it open: the service matters more than its log
+            return
+
+
+def tail(path: str, lines: int) -> str:
+    """The last lines of a log."""
+    try:
+        with open(path, "rb") as file:
+            _back(file, 1 << 16)
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _back(file: IO[bytes], count: int) -> None:
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - count))

@@ -1,0 +1,131 @@
+"""The Windows half of the agent: access by lists of SIDs, processes by creation time, services by boot tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from typing import Optional, Sequence
+
+from . import acl, ntfs, schedule, sddl, win32
+from .bootservices import BootServices
+from .errors import Refused
+from .fresh import write_new
+from .system import State
+
+START_S = 30.0
+
+
+class Windows:
+    """See `system.System`."""
+
+    def __init__(self, home: Optional[str] = None) -> None:
+        self.agent = os.path.abspath(sys.argv[0])
+        self.home = home or os.path.dirname(self.agent)
+        self.boot = BootServices(self.agent, self.home)
+
+    def describe(self) -> State:
+        version = sys.getwindowsversion()  # type: ignore[attr-defined]  # `platform` asks WMI, which may refuse
+        machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
+        return {
+            "os": "windows",
+            "release": f"{version.major}.{version.minor}.{version.build}",
+            "architecture": {"AMD64": "x86_64", "ARM64": "aarch64"}.get(machine.upper(), machine),
+            "hostname": socket.gethostname(),
+        }
+
+    # -- files
+    def access_of(self, path: str) -> str:
+        text = win32.security(path)
+        try:
+            return acl.words(sddl.parse(text), os.path.isdir(path), win32.name_of)
+        except ValueError:
+            return text
+
+    def grant(self, path: str, access: str) -> None:
+        wanted = acl.wanted(access, os.path.isdir(path), win32.sid_of)
+        if wanted is None:
+            try:
+                wanted = sddl.parse(access)
+            except ValueError:
+                raise Refused(f"set the access of {path}", f"{access!r} says none", "correct it in the role") from None
+        ntfs.secure(path, wanted)
+
+    def replace(self, temporary: str, path: str) -> None:
+        ntfs.replace(temporary, path)
+
+    def make_private(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
+        self.grant(path, "administrators")
+
+    # -- processes
+    def detach(self, arguments: Sequence[str], log: str) -> int:
+        """As SYSTEM by the Task Scheduler: whatever an SSH session starts dies with it. The task goes at once."""
+        self.make_private(os.path.join(self.home, "held"))
+        mark = os.urandom(8).hex()
+        job, task = f"llm-harness-{mark}", f"{schedule.FOLDER}run-{mark}"
+        order = {"job": job, "command": list(arguments), "environment": {}, "log": log, "again": False}
+        path = write_new(os.path.join(self.home, "held"), json.dumps(order).encode())
+        holding = [*schedule.interpreter(self.agent), "hold", path]
+        schedule.register(task, {"account": "system", "actions": [holding], "limit_s": 0}, self.home)
+        try:
+            schedule.run(task)
+            end = time.monotonic() + START_S
+            while os.path.exists(path):
+                if time.monotonic() > end:
+                    raise schedule.not_run(f"start {os.path.basename(arguments[0])}", task)
+                time.sleep(0.05)
+        finally:
+            schedule.delete(task)
+        return min(win32.job_processes(job), key=win32.created, default=0)
+
+    def started(self, pid: int) -> str:
+        return str(win32.created(pid) or "")
+
+    def is_alive(self, pid: int, started: str) -> bool:
+        return bool(started) and self.started(pid) == started
+
+    def stop(self, pid: int) -> None:
+        """It and all that it started, oldest first, until none is left. A number used again is not taken for it."""
+        doomed = {pid: win32.created(pid)}
+        while True:
+            alive = {each: began for each in doomed if (began := win32.created(each)) and began == doomed[each]}
+            found = {
+                each: win32.created(each)
+                for each, (parent, _) in win32.processes().items()
+                if parent in doomed and each not in doomed and win32.created(each) >= doomed[parent] > 0
+            }
+            if not alive and not found:
+                return
+            doomed.update(found)
+            for each in alive:
+                _end(each)
+
+    # -- services
+    def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:
+        return {each["name"]: self.boot.look(each["name"], each.get("command") is not None) for each in wanted}
+
+    def define_service(self, spec: State) -> None:
+        self.boot.define(spec)
+
+    def start_service(self, name: str) -> None:
+        self.boot.start(name)
+
+    def reload_service(self, name: str) -> None:
+        self.boot.start(name)  # Windows has no word for it; an SSH session in use outlives its listener
+
+    def remove_service(self, name: str) -> None:
+        self.boot.remove(name)
+
+    def log_tail(self, name: str, lines: int) -> str:
+        return self.boot.log_tail(name, lines)
+
+
+def _end(pid: int) -> None:
+    try:
+        win32.terminate(pid)
+    except OSError:
+        if win32.created(pid):
+            raise

@@ -1,0 +1,306 @@
+"""The agent's Windows half where only a stand-in can be made to fail."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import pytest
+
+from .benches import StandInBench, until
+from .standin import security
+from .standin.machine import USER_SID, Machine
+from .standin.processes import Process
+from .standin.use import row, tool
+
+SERVICE = "ollama"
+
+
+@pytest.fixture
+def system(bench: StandInBench) -> Any:
+    return bench.load("windows").Windows()
+
+
+@pytest.fixture
+def spec(bench: StandInBench) -> dict[str, Any]:
+    return {
+        "name": SERVICE,
+        "description": "the engine",
+        "account": "own",
+        "state": r"C:\ProgramData\Ollama",
+        "environment": {"COLOUR": "blue"},
+        "command": bench.command("environment"),
+    }
+
+
+def look(system: Any, name: str = SERVICE) -> Any:
+    return system.services([{"name": name, "command": ["x"]}])[name]
+
+
+def test_a_service_without_rights_runs_as_local_service(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine
+) -> None:
+    """It could read what it needs and write its log, or nothing of this would come about."""
+    seen: list[frozenset[str]] = []
+
+    def program(process: Process) -> int:
+        seen.append(process.sids)
+        process.say("here")
+        return process.live()
+
+    machine.processes.install(r"C:\work\environment.exe", program)
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    until(lambda: "here" in system.log_tail(SERVICE, 1))
+    assert security.LOCAL_SERVICE in seen[0]
+    assert security.ADMINISTRATORS not in seen[0]
+    folder = machine.drive.descriptor(rf"{bench.home}\services\{SERVICE}")
+    assert not security.allows(folder, seen[0], security.ADD_FILE)
+    home = machine.drive.descriptor(bench.home)
+    assert not security.allows(home, seen[0], security.READ)
+
+
+def test_a_service_comes_back_with_the_machine(system: Any, spec: dict[str, Any], machine: Machine) -> None:
+    system.define_service(spec)
+    machine.reboot()
+    until(lambda: look(system)["running"])
+    machine.scheduler.pass_time(100 * 3600)
+    machine.scheduler.on_battery()
+    assert look(system)["running"]
+
+
+def test_a_program_that_ends_its_parent_only_is_no_orphan(system: Any, spec: dict[str, Any], machine: Machine) -> None:
+    """Whoever ends the holder ends the whole tree: `/End` alone would leave the children."""
+    machine.processes.install(r"C:\work\environment.exe", StandInBench._parent)
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    until(lambda: machine.processes.find("child.exe"))
+    tool(machine, "taskkill", "/F", "/PID", look(system)["process"].split(",")[0])
+    until(lambda: not machine.processes.find("child.exe") and not machine.processes.find("environment.exe"))
+    assert not look(system)["running"]
+
+
+def test_a_second_holder_does_nothing(bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine) -> None:
+    """Deleted and made anew, the task has lost track of what runs; the job has not."""
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    until(lambda: look(system)["running"])
+    tool(machine, "schtasks", "/Delete", "/TN", r"\llm-harness\ollama", "/F")
+    system.define_service(spec)
+    tool(machine, "schtasks", "/Run", "/TN", r"\llm-harness\ollama")
+    until(lambda: row(machine, r"\llm-harness\ollama")[6] == "183")
+    assert len(machine.processes.find("environment.exe")) == 1
+
+
+def test_a_new_agent_leaves_a_running_service_alone(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine
+) -> None:
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    until(lambda: look(system)["running"])
+    before = look(system)["process"]
+    bench.write(bench.home + r"\agent-0.pyz", b"PK newer")
+    assert look(system)["intact"]
+    system.define_service(spec)
+    assert look(system)["intact"]
+    system.start_service(SERVICE)
+    until(lambda: look(system)["running"])
+    assert look(system)["process"] != before
+
+
+def test_a_scheduler_that_says_yes_and_does_nothing(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = bench.load("errors").Refused
+    monkeypatch.setattr(bench.load("bootservices"), "START_S", 0.1)
+    monkeypatch.setattr(bench.load("windows"), "START_S", 0.1)
+    system.define_service(spec)
+    del machine.processes.programs[machine.drive.key(bench.load("windows").sys.executable)]
+    with pytest.raises(refused, match="last result 0x80070002"):
+        system.start_service(SERVICE)
+    with pytest.raises(refused, match="last result 0x80070002"):
+        system.detach(bench.command("forever"), r"C:\work\log")
+
+
+def test_processes_that_do_not_end(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.load("bootservices"), "START_S", 0.1)
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    monkeypatch.setattr(bench.load("win32"), "end_job", lambda name: None)
+    with pytest.raises(bench.load("errors").Refused, match="do not end"):
+        system.start_service(SERVICE)
+
+
+def test_what_the_scheduler_refuses_is_told(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine
+) -> None:
+    schedule, refused = bench.load("schedule"), bench.load("errors").Refused
+    machine.elevated = False
+    with pytest.raises(refused, match=r"denied|verweigert"):
+        schedule.register("x", {"account": "system", "actions": [["a.exe"]]}, bench.home)
+    with pytest.raises(refused, match="start task none"):
+        schedule.run("none")
+    with pytest.raises(refused, match="look at task none"):
+        schedule.last_result("none")
+    schedule.delete("none")
+    machine.processes.install(r"C:\Windows\System32\schtasks.exe", lambda process: 1)
+    for verb in (schedule.definition, schedule.delete):
+        with pytest.raises(refused, match="gave no reason"):
+            verb("none")
+
+
+def test_a_definition_that_windows_changes_is_noticed(bench: StandInBench, machine: Machine) -> None:
+    schedule = bench.load("schedule")
+    real = machine.processes.programs[r"c:\windows\system32\schtasks.exe"]
+
+    def lossy(process: Process) -> int:
+        code = real(process)
+        process.out[:] = process.out.replace(b"<Priority>5</Priority>", b"")
+        return code
+
+    machine.processes.install(r"C:\Windows\System32\schtasks.exe", lossy)
+    with pytest.raises(bench.load("errors").Refused, match="another definition"):
+        schedule.register("x", {"account": "system", "actions": [["a.exe"]]}, bench.home)
+
+
+@pytest.mark.parametrize("owner", [None, USER_SID])
+def test_both_owners_of_new_files(bench: StandInBench, system: Any, machine: Machine, owner: str | None) -> None:
+    machine.drive.owner_is_user = owner
+    system.make_private(r"C:\fresh")
+    assert system.access_of(r"C:\fresh") == "administrators"
+    assert machine.drive.descriptor(r"C:\fresh").owner == security.ADMINISTRATORS
+
+
+def test_access_that_windows_keeps_otherwise(bench: StandInBench, system: Any, machine: Machine) -> None:
+    bench.write(r"C:\work\file", b"")
+    real = machine.drive.set_descriptor
+
+    def lossy(path: str, sddl: str, sids: frozenset[str], restore: bool) -> None:
+        real(path, sddl.replace("(A;;0x120089;;;S-1-5-32-545)", ""), sids, restore)
+
+    machine.drive.set_descriptor = lossy  # type: ignore[method-assign]
+    with pytest.raises(bench.load("errors").Refused, match="Windows keeps"):
+        system.grant(r"C:\work\file", "everyone")
+
+
+def test_no_access_list_at_all_is_said(bench: StandInBench, system: Any, machine: Machine) -> None:
+    bench.write(r"C:\work\file", b"")
+    machine.drive.sddl = lambda path: "O:BAD:NO_ACCESS_CONTROL"  # type: ignore[method-assign]
+    assert system.access_of(r"C:\work\file") == "O:BAD:NO_ACCESS_CONTROL"
+
+
+def test_a_number_used_again_is_not_killed(system: Any, machine: Machine) -> None:
+    """The parent's number went to somebody else, whose children are none of ours."""
+    parent = machine.processes.start([r"C:\work\parent.exe"], machine.process())
+    until(lambda: machine.processes.find("child.exe"))
+    (orphan,) = machine.processes.find("child.exe")
+    machine.processes.end(parent, 0)
+    machine.processes.reuse.append(parent.pid)
+    other = machine.processes.start([r"C:\work\forever.exe"], machine.process())
+    assert other.pid == parent.pid
+    system.stop(other.pid)
+    assert not other.alive
+    assert orphan.alive
+
+
+def test_a_process_that_may_not_be_ended(bench: StandInBench, system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = bench.start("forever")
+
+    def refuse(_: int) -> None:
+        raise OSError(5, "denied")
+
+    monkeypatch.setattr(bench.load("win32"), "terminate", refuse)
+    with pytest.raises(OSError):
+        system.stop(pid)
+
+
+def test_windows_own_service_is_restarted(bench: StandInBench, system: Any, machine: Machine) -> None:
+    found = system.services([{"name": "sshd"}])["sshd"]
+    assert (found["running"], found["enabled"]) == (True, True)
+    system.reload_service("sshd")
+    again = system.services([{"name": "sshd"}])["sshd"]
+    assert again["running"]
+    assert again["process"] != found["process"]
+    assert not machine.scheduler.tasks
+
+
+def test_windows_own_service_that_does_not_come_back(
+    bench: StandInBench, system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.load("native"), "WITHIN_S", 0.1)
+    with pytest.raises(bench.load("errors").Refused, match="not so after"):
+        system.start_service("no-such-service")
+
+
+def test_replacing_in_spite_of_antivirus(bench: StandInBench, system: Any, machine: Machine) -> None:
+    machine.drive.unreliable = 0.3
+    for number in range(30):
+        bench.write(r"C:\work\new", str(number).encode())
+        system.replace(r"C:\work\new", r"C:\work\file")
+    assert bench.read(r"C:\work\file") == b"29"
+
+
+def test_a_log_that_is_long_steps_aside(
+    bench: StandInBench, system: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = bench.load("holder")
+    monkeypatch.setattr(holder, "LOG_BYTES", 10)
+    log = holder._Log(r"C:\work\log")
+    for each in (b"0123456789ab\n", b"next\n"):
+        log.write(each)
+    assert bench.read(r"C:\work\log.old") == b"0123456789ab\n"
+    assert holder.tail(r"C:\work\log", 5) == "next"
+    holder._Log(r"C:\no\such\folder\log").write(b"lost, and nobody falls over")
+
+
+def file_request(path: str, content: bytes, access: str = "administrators") -> dict[str, Any]:
+    encoded = base64.b64encode(content).decode()
+    return {"id": path, "content": encoded, "sha256": hashlib.sha256(content).hexdigest(), "access": access}
+
+
+def test_a_file_by_the_shared_kind(bench: StandInBench, system: Any, machine: Machine) -> None:
+    """`files.py` over this half: access first, atomic, kept, put back."""
+    home = bench.load("home").Home(system, bench.home)
+    files = bench.load("files").Files(system, home)
+    path = r"C:\litellm\.env"
+    machine.drive.make(r"C:\litellm")
+    seen: list[str] = []
+    real = machine.drive.move
+
+    def watching(source: str, target: str, sids: frozenset[str], replacing: bool) -> None:
+        if target == path:
+            seen.append(system.access_of(source))
+        real(source, target, sids, replacing)
+
+    machine.drive.move = watching  # type: ignore[method-assign]
+    for content in (b"KEY=one\n", b"KEY=two\n"):
+        files.ensure(file_request(path, content), lambda state: None)
+        assert bench.read(path) == content
+    assert seen == ["administrators", "administrators"]
+    assert files.look({path: {}})[path] == {
+        "sha256": hashlib.sha256(b"KEY=two\n").hexdigest(),
+        "access": "administrators",
+    }
+    assert files.put_back(path)
+    assert bench.read(path) == b"KEY=one\n"
+
+
+def test_a_secret_is_never_readable_by_others(bench: StandInBench, system: Any, machine: Machine) -> None:
+    """Not even while it is written: its folder is private before the first byte of it comes."""
+    home = bench.load("home").Home(system, bench.home)
+    directories, files = bench.load("files").Directories(system, home), bench.load("files").Files(system, home)
+    directories.ensure({"id": r"C:\litellm", "access": "administrators"}, lambda state: None)
+    born: list[bool] = []
+    real = machine.drive.born
+
+    def watching(path: str, owner: str = "") -> None:
+        real(path, owner)
+        born.append(security.allows(machine.drive.descriptor(path), machine.token(USER_SID) - {"S-1-5-32-544"}, 1))
+
+    machine.drive.born = watching  # type: ignore[method-assign]
+    files.ensure(file_request(r"C:\litellm\.env", b"KEY=value\n"), lambda state: None)
+    assert born
+    assert not any(born)
