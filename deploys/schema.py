@@ -8,6 +8,7 @@ with that sentence and not with a traceback.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 import typing
@@ -83,8 +84,11 @@ class Data:
                 object.__setattr__(self, each.name, value)
             if not _is_a(value, hints[each.name]):
                 self._refuse(each.name, f"has the wrong type (wanted {_name_of(hints[each.name])})")
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
-                self._refuse(each.name, "must not be negative")
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                if not math.isfinite(value):
+                    self._refuse(each.name, "is no number that anything can have")
+                if value < 0:
+                    self._refuse(each.name, "must not be negative")
         self.refuse_nonsense()
 
     def refuse_nonsense(self) -> None:
@@ -195,6 +199,7 @@ class Ollama(Data):
     state: str
     models: str
     program: str = "bin/ollama"
+    service: str = "ollama"
     port: int = 11434
 
     def refuse_nonsense(self) -> None:
@@ -352,6 +357,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
 
     `data` is what pyinfra hands to the deploy of machine `name`. Raises Nonsense.
     """
+    _right_classes(name, data)
     gateway: Gateway | None = data.get("gateway")
     ollama: Ollama | None = data.get("ollama")
     models: Sequence[Model] = data.get("models", ())
@@ -365,6 +371,23 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
         raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
     _check_gpu(name, data.get("gpu"), models)
     check_routes(name, lanes, routes)
+
+
+CLASSES: Mapping[str, type] = {
+    **{"agent": Agent, "brain": Brain, "gateway": Gateway, "gateway_place": GatewayPlace, "gpu": Gpu, "needs": Needs},
+    **{"ollama": Ollama, "ssh": Ssh, "tailnet": Tailnet, "models": Model, "lanes": Lane, "routes": Route},
+}
+
+
+def _right_classes(machine: str, data: Mapping[str, Any]) -> None:
+    """Each name of the data holds what it says: `models` a list of Model, `gateway` a Gateway."""
+    for name, wanted in CLASSES.items():
+        value = data.get(name)
+        several = name in ("models", "lanes", "routes")
+        for each in value or () if several and isinstance(value, (list, tuple)) else (value,):
+            if each is not None and not isinstance(each, wanted):
+                listed = f"a list of {wanted.__name__}" if several else f"a {wanted.__name__}"
+                raise Nonsense(f"{machine}: {name} holds {each!r}, and must be {listed}")
 
 
 def _once(machine: str, what: str, names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Services of ours on Windows: boot tasks that run `holder.py`, which runs the program.
+"""Services and tasks of ours on Windows: scheduled tasks that run `holder.py`, which runs the program.
 
 Tasks, not Windows services: Ollama and LiteLLM are ordinary programs that do not speak to the service manager, and a
 wrapper that does would be one more program to trust. `system` is SYSTEM; `own` is LOCAL SERVICE, which has no password
@@ -23,7 +23,7 @@ from .system import State
 
 START_S = 30.0
 LOCAL_SERVICE = "S-1-5-19"
-ACCOUNTS = {"system": "system", "own": "local service"}
+ACCOUNTS = {"system": ("system", ""), "own": ("local service", LOCAL_SERVICE)}  # name for a task, SID to let in
 PAUSE_S = 2
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -31,9 +31,18 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 class BootServices:
     """Looks at, defines, starts and removes them. Names that it does not know are Windows' own services."""
 
+    place = "services"
+    again = True  # started again when it ends
+
     def __init__(self, agent: str, home: str) -> None:
         self.agent = agent
         self.home = home
+
+    def task(self, name: str) -> str:
+        return schedule.FOLDER + name
+
+    def job(self, name: str) -> str:
+        return f"llm-harness-{self.place}-{name}"
 
     def look(self, name: str, ours: bool) -> Optional[State]:
         if not ours:
@@ -44,11 +53,11 @@ class BootServices:
                 "process": str(found["process"]),
             }
         record = self._record(name)
-        task = schedule.definition(_task(name))
+        task = schedule.definition(self.task(name))
         if record is None and task is None:
             return None
         spec = record and record["spec"]
-        running = win32.job_processes(_job(name))
+        running = win32.job_processes(self.job(name))
         return {
             "spec": spec and {key: value for key, value in spec.items() if key != "name"},
             "intact": spec is not None and task == schedule.wanted(self._boot_task(spec)) and self._whole(record, spec),
@@ -58,7 +67,7 @@ class BootServices:
         }
 
     def _folder(self, name: str, *parts: str) -> str:
-        return os.path.join(self.home, "services", name, *parts)
+        return os.path.join(self.home, self.place, name, *parts)
 
     def _record(self, name: str) -> Optional[State]:
         try:
@@ -73,23 +82,27 @@ class BootServices:
         holding = [*schedule.interpreter(os.path.join(folder, "holder.pyz")), "hold", os.path.join(folder, "hold.json")]
         return {
             "description": spec["description"],
-            "account": ACCOUNTS[spec["account"]],
+            "account": ACCOUNTS[spec["account"]][0],
             "triggers": [{"at": "boot"}],
             "actions": [holding],
             "limit_s": 0,
         }
 
+    def _who(self, spec: State) -> str:
+        """The SID that must be let in besides administrators and SYSTEM; "" for none."""
+        return ACCOUNTS[spec["account"]][1]
+
     def _order(self, spec: State) -> bytes:
         """What the holder reads."""
-        order = {"job": _job(spec["name"]), "command": spec["command"], "environment": spec["environment"]}
+        order = {"job": self.job(spec["name"]), "command": spec["command"], "environment": spec["environment"]}
         log = self._folder(spec["name"], "log", spec["name"] + ".log")
-        return json.dumps({**order, "log": log, "again": True, "pause_s": PAUSE_S}).encode()
+        return json.dumps({**order, "log": log, "once": False, "again": self.again, "pause_s": PAUSE_S}).encode()
 
     def _whole(self, record: Optional[State], spec: State) -> bool:
         """Whether the holder and its order are as we wrote them, and nobody else may write them."""
         folder = self._folder(spec["name"])
         try:
-            secure = sddl.parse(win32.security(folder)) == _readable(spec, sddl.READ_AND_RUN)
+            secure = sddl.parse(win32.security(folder)) == self._readable(spec, sddl.READ_AND_RUN)
             with (
                 open(os.path.join(folder, "hold.json"), "rb") as order,
                 open(os.path.join(folder, "holder.pyz"), "rb") as program,
@@ -106,12 +119,11 @@ class BootServices:
         folder = self._folder(name)
         for path, rights in ((folder, sddl.READ_AND_RUN), (os.path.join(folder, "log"), sddl.MODIFY)):
             os.makedirs(path, exist_ok=True)
-            ntfs.secure(path, _readable(spec, rights))
+            ntfs.secure(path, self._readable(spec, rights))
         if spec.get("state"):
             os.makedirs(spec["state"], exist_ok=True)
-            ntfs.secure(spec["state"], _readable(spec, sddl.MODIFY))
-        if spec["account"] == "own":
-            self._open_python(spec)
+            ntfs.secure(spec["state"], self._readable(spec, sddl.MODIFY))
+        self._open_python(spec)
         with open(self.agent, "rb") as file:
             program = file.read()
         record = {"spec": spec, "holder": hashlib.sha256(program).hexdigest()}
@@ -123,14 +135,24 @@ class BootServices:
             ("service.json", json.dumps(record).encode()),
         ):
             ntfs.replace(write_new(folder, content), os.path.join(folder, file_name))
-        schedule.register(_task(name), self._boot_task(spec), self.home)
+        schedule.register(self.task(name), self._boot_task(spec), self.home)
 
     def _open_python(self, spec: State) -> None:
-        """LOCAL SERVICE runs our own Python, which otherwise only administrators may."""
-        place = os.path.dirname(sys.executable)
-        wanted = _readable(spec, sddl.READ_AND_RUN)
-        if place.lower().startswith(self.home.lower() + "\\") and sddl.parse(win32.security(place)) != wanted:
-            ntfs.secure(place, wanted)
+        """Its account runs our own Python, which otherwise only administrators may. Who may already, still may."""
+        place, who = os.path.dirname(sys.executable), self._who(spec)
+        if not who or not place.lower().startswith(self.home.lower() + "\\"):
+            return
+        wanted = {ace.sid: ace.mask for ace in sddl.parse(win32.security(place)).aces if ace.mask == sddl.READ_AND_RUN}
+        if who not in wanted:
+            wanted.update({acl.SYSTEM: sddl.FULL, acl.ADMINISTRATORS: sddl.FULL, who: sddl.READ_AND_RUN})
+            ntfs.secure(place, acl.descriptor(wanted, directory=True))
+
+    def _readable(self, spec: State, rights: int) -> sddl.Descriptor:
+        """A directory of ours: administrators, and its account with these rights."""
+        masks = {acl.SYSTEM: sddl.FULL, acl.ADMINISTRATORS: sddl.FULL}
+        if self._who(spec):
+            masks[self._who(spec)] = rights
+        return acl.descriptor(masks, directory=True)
 
     def start(self, name: str) -> None:
         if self._record(name) is None:
@@ -139,43 +161,27 @@ class BootServices:
         self._end(name)
         end = time.monotonic() + START_S
         while True:  # while the scheduler still thinks that the old one runs, it starts nothing, and says yes
-            schedule.run(_task(name))
+            schedule.run(self.task(name))
             for _ in range(20):
-                if win32.job_processes(_job(name)):
+                if win32.job_processes(self.job(name)):
                     return
                 time.sleep(0.05)
             if time.monotonic() > end:
-                raise schedule.not_run(f"start {name}", _task(name))
+                raise schedule.not_run(f"start {name}", self.task(name))
 
     def _end(self, name: str) -> None:
-        win32.end_job(_job(name))
+        win32.end_job(self.job(name))
         end = time.monotonic() + START_S
-        while win32.job_processes(_job(name)):
+        while win32.job_processes(self.job(name)):
             if time.monotonic() > end:
                 raise Refused(f"stop {name}", "its processes do not end", "restart that machine")
             time.sleep(0.05)
 
     def remove(self, name: str) -> None:
-        schedule.delete(_task(name))
+        schedule.delete(self.task(name))
         self._end(name)
         if os.path.isdir(self._folder(name)):
             ntfs.patiently(lambda: shutil.rmtree(self._folder(name)))
 
     def log_tail(self, name: str, lines: int) -> str:
         return holder.tail(self._folder(name, "log", name + ".log"), lines)
-
-
-def _readable(spec: State, rights: int) -> sddl.Descriptor:
-    """A directory of a service: administrators, and its account with these rights."""
-    masks = {acl.SYSTEM: sddl.FULL, acl.ADMINISTRATORS: sddl.FULL}
-    if spec["account"] == "own":
-        masks[LOCAL_SERVICE] = rights
-    return acl.descriptor(masks, directory=True)
-
-
-def _task(name: str) -> str:
-    return schedule.FOLDER + name
-
-
-def _job(name: str) -> str:
-    return f"llm-harness-service-{name}"

@@ -22,15 +22,18 @@ ALREADY_HELD = 183
 
 
 def hold(path: str) -> int:
-    """`path`: {"job", "command", "environment", "log", "again", "pause_s"}. Ends with the command unless `again`."""
+    """`path`: {"job", "command", "environment", "log", "once", "again", "pause_s"}. Ends with the command or goes on.
+
+    `once`: the order is for this time only; that it is gone says that we began. `again`: start again after an end.
+    """
     with open(path, encoding="utf-8") as file:
         spec: State = json.load(file)
     try:
         win32.enter_job(spec["job"])
     except OSError:
         return ALREADY_HELD  # another holds it: one is enough
-    if not spec["again"]:
-        discard(path)  # whoever waits for us sees that we began
+    if spec["once"]:
+        discard(path)
     while True:
         code = _once(spec)
         if not spec["again"]:

@@ -26,7 +26,9 @@ from .system import Progress, State, System, no_progress
 def this_system() -> System:
     """The half that fits the machine. The only place that asks which one it is."""
     if os.name == "nt":
-        raise Refused("work on this machine", "the agent does not drive Windows yet", "put it into group linux, or wait")
+        raise Refused(
+            "work on this machine", "the agent does not drive Windows yet", "put it into group linux, or wait"
+        )
     from .posix import Posix
 
     return Posix()

@@ -50,7 +50,8 @@ class Api:
 class Models:
     """Kind `model`. Identity: its full tag. Spec: {"api": URL, "store": directory}.
 
-    State: {"digest", "size", "loaded", "rollback"} or None. While Ollama is down the store itself tells.
+    State: {"digest", "size", "loaded", "rollback"} or None. `loaded`: for how many tokens of context, 0 when it is not
+    in memory. While Ollama is down the store itself tells.
     """
 
     def __init__(self, system: System, home: Home) -> None:
@@ -67,20 +68,25 @@ class Models:
                 found.update({tag: self._from_store(spec["store"], tag) for tag, spec in here.items()})
         return found
 
-    @staticmethod
-    def _from_api(api: Api, asked: dict[str, State]) -> dict[str, Optional[State]]:
+    def _from_api(self, api: Api, asked: dict[str, State]) -> dict[str, Optional[State]]:
         held = {each["name"]: each for each in api.one("GET", "/api/tags", timeout_s=5)["models"]}
-        loaded = {each["name"]: each.get("digest") for each in api.one("GET", "/api/ps", timeout_s=5)["models"]}
+        running = {each["name"]: each for each in api.one("GET", "/api/ps", timeout_s=5)["models"]}
         found: dict[str, Optional[State]] = {}
         for tag in asked:
             model, before = held.get(tag), held.get(rollback_of(tag))
             found[tag] = model and {
                 "digest": model["digest"],
                 "size": model["size"],
-                "loaded": loaded.get(tag) == model["digest"],
+                "loaded": self._context(tag, running.get(tag), model["digest"]),
                 "rollback": before["digest"] if before else None,
             }
         return found
+
+    def _context(self, tag: str, running: Optional[State], digest: str) -> int:
+        """The context that it was loaded for, in tokens; 0: not in memory. Ollama tells only what the model can take."""
+        if not running or running["digest"] != digest:
+            return 0
+        return int(self.home.entry("model", tag).get("context") or running["context_length"])
 
     @staticmethod
     def _from_store(store: str, tag: str) -> Optional[State]:
@@ -97,7 +103,7 @@ class Models:
         return {
             "digest": hashlib.sha256(manifest).hexdigest(),
             "size": size,
-            "loaded": False,
+            "loaded": 0,
             "rollback": None,
         }
 
@@ -119,12 +125,9 @@ class Models:
             if request["load"]:
                 progress({"what": "loading into memory"})
                 options = {"num_ctx": request["context"]}
-                api.one(
-                    "POST",
-                    "/api/generate",
-                    {"model": tag, "keep_alive": -1, "options": options},
-                    PULL_SILENCE_S,
-                )
+                load = {"model": tag, "keep_alive": -1, "options": options}
+                api.one("POST", "/api/generate", load, PULL_SILENCE_S)
+                self.home.remember("model", tag, context=request["context"])
         except OSError as error:
             raise Refused(
                 f"pull {tag}",

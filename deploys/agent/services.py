@@ -58,7 +58,7 @@ class Services:
                 "there is none of that name",
                 "install it, or correct the name in group_data",
             )
-        if ours and (present is None or present["spec"] != _without_name(spec) or not present["intact"]):
+        if ours and not _as_defined(present, spec):
             self.system.define_service({**spec, "name": name})
         if request.get("reload") and present and present["running"]:
             self.system.reload_service(name)
@@ -98,6 +98,12 @@ class Services:
             self.system.remove_service(name)
         self.home.forget("service", name)
         return {"service": {name: None}}
+
+
+def _as_defined(present: Optional[State], spec: State) -> bool:
+    if present is None or not present["intact"] or not present["enabled"]:
+        return False
+    return bool(present["spec"] == _without_name(spec))
 
 
 def _without_name(spec: State) -> State:

@@ -66,7 +66,7 @@ class Windows:
         self.make_private(os.path.join(self.home, "held"))
         mark = os.urandom(8).hex()
         job, task = f"llm-harness-{mark}", f"{schedule.FOLDER}run-{mark}"
-        order = {"job": job, "command": list(arguments), "environment": {}, "log": log, "again": False}
+        order = {"job": job, "command": list(arguments), "environment": {}, "log": log, "once": True, "again": False}
         path = write_new(os.path.join(self.home, "held"), json.dumps(order).encode())
         holding = [*schedule.interpreter(self.agent), "hold", path]
         schedule.register(task, {"account": "system", "actions": [holding], "limit_s": 0}, self.home)

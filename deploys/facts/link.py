@@ -9,6 +9,7 @@ import base64
 import json
 from typing import Any
 
+from paramiko import SSHException
 from pyinfra.api import Host, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 
@@ -70,7 +71,12 @@ def run(host: Host, line: str | StringCommand, stdin: str, timeout_s: int | None
     if timeout_s:
         connector["_timeout"] = timeout_s
     command_line = StringCommand(line) if isinstance(line, str) else line
-    ok, output = host.run_shell_command(command_line, print_output=False, print_input=False, **connector)
+    try:
+        ok, output = host.run_shell_command(command_line, print_output=False, print_input=False, **connector)
+    except BrokenPipeError:  # it ended before it had read everything: what it said is lost, that it failed is not
+        return False, "", ""
+    except (OSError, EOFError, SSHException, TimeoutError) as error:
+        raise Unreachable(f"the connection broke ({type(error).__name__}: {error}): converge again") from error
     return ok, output.stdout, output.stderr
 
 
@@ -81,7 +87,7 @@ def send(host: Host) -> None:
     line = StringCommand(program, *options, "-c", f'"{RECEIVE}"', agent.home, file_name())
     ok, _, said = run(host, line, base64.b64encode(packed()).decode())
     if not ok:
-        why = said.strip().splitlines()[-1] if said.strip() else "no answer"
+        why = said.strip().splitlines()[-1] if said.strip() else "it ended without a word"
         raise Unreachable(
             f"the agent could not be brought there with `{program}` ({why}): "
             "see that Python 3.9 or newer is installed there and that the SSH user may administer the machine"

@@ -27,15 +27,16 @@ def value_of(secret: Secret) -> str | None:
 
 
 _resolved: set[str] = set()
+_complaints: dict[str, str] = {}  # what SECRETS_COMMAND said when it had no value: a locked vault, an unknown name
 
 
 def required(secret: Secret, what_for: str) -> str:
     """The value. Raises Nonsense naming the secret and where to put it."""
     value = value_of(secret)
     if value is None:
-        raise Nonsense(
-            f"secret {secret.name} is missing ({what_for}): put {secret.name}=... into {_path()} (chmod 600)"
-        )
+        complaint = _complaints.get(secret.name)
+        fix = f"SECRETS_COMMAND says: {complaint}" if complaint else f"put {secret.name}=... into {_path()} (chmod 600)"
+        raise Nonsense(f"secret {secret.name} is missing ({what_for}): {fix}")
     return value
 
 
@@ -75,6 +76,11 @@ def _from_command(name: str) -> str | None:
         return None
     try:
         done = subprocess.run([*shlex.split(command), name], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except ValueError as error:
+        raise Nonsense(f"SECRETS_COMMAND {command!r} is no command line: {error}") from error
     except OSError as error:
         raise Nonsense(f"SECRETS_COMMAND {command!r} cannot be run: {error.strerror}") from error
-    return done.stdout.rstrip("\n") if done.returncode == 0 else None
+    if done.returncode:
+        _complaints[name] = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return None
+    return done.stdout.rstrip("\n")

@@ -25,8 +25,11 @@ def held(name: str, model: Model, *, engine: str, api: str, store: str) -> Opera
             return f"missing ({model.size_gb:g} GB to pull)"
         if not found["digest"].startswith(model.digest):
             return f"digest is {found['digest'][:12]}, pinned is {model.digest[:12]}"
-        restarts = ("service", engine) in known(host).changing
-        return "not in memory" if model.resident and (restarts or not found["loaded"]) else None
+        if not model.resident:
+            return None
+        if not found["loaded"] or ("service", engine) in known(host).changing:
+            return "not in memory"
+        return None if found["loaded"] == model.context else f"in memory with a context of {found['loaded']} tokens"
 
     spec = {"api": api, "store": store}
 

@@ -110,9 +110,9 @@ class Change(PyinfraCommand):
         except (link.Failed, link.Unreachable, Nonsense) as problem:
             report.refused(host, f"{host.name}: {problem}")
             return False
-        except Exception as problem:  # the link itself: whatever it raises must end this machine alone
-            what = f"the connection broke while changing {resource.kind} {resource.id}"
-            report.refused(host, f"{host.name}: {what} ({type(problem).__name__}: {problem}): converge again")
+        except Exception as problem:  # whatever else it is must end this machine alone
+            what = f"{resource.kind} {resource.id}: {type(problem).__name__}: {problem}"
+            report.refused(host, f"{host.name}: {what} (a bug in this repository: please report it)")
             return False
         renew(host, answer["state"])
         if resource.verb == "remove":

@@ -9,7 +9,6 @@ from deploys.facts import report
 from deploys.facts.look import itself
 from deploys.operations import model
 from deploys.operations.resource import Stop
-from deploys.roles.ollama import SERVICE as ENGINE
 from deploys.schema import Gpu, Model, Ollama
 
 
@@ -23,7 +22,7 @@ def hold() -> None:
         model.held(
             name=f"Hold {each.tag}",
             model=each,
-            engine=ENGINE,
+            engine=ollama.service,
             api=f"http://127.0.0.1:{ollama.port}",
             store=ollama.models,
         )

@@ -9,8 +9,6 @@ from deploys.lib.paths import joined
 from deploys.operations import download, service
 from deploys.schema import Ollama
 
-SERVICE = "ollama"
-
 
 @deploy("Ollama")
 def serve() -> None:
@@ -19,7 +17,7 @@ def serve() -> None:
     download.release(name=f"Unpack {ollama.release.version}", release=ollama.release, into=ollama.home)
     service.running(
         name="Run it, on loopback only",
-        service=SERVICE,
+        service=ollama.service,
         description="Ollama, the engine of the private AI system",
         command=[joined(download.place(ollama.home, ollama.release), ollama.program), "serve"],
         environment={

@@ -36,7 +36,7 @@ TAMPERS = {
     ),
     "the engine's program damaged": Tamper(
         "g16",
-        "printf '# edited' >> /opt/ollama/*/lib/ollama/llama-server",
+        "for f in /opt/ollama/*/lib/ollama/llama-server; do echo '# edited' >> $f; done",
         ["g16 release /opt/ollama", "g16 service ollama"],
         "/opt/ollama",
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Desk, Machine
+from .conftest import HARMLESS, Desk, Machine
 
 CONFIG = "/opt/litellm/app/config.yaml"
 
@@ -62,10 +62,10 @@ def test_an_unreachable_machine_is_one_sentence_and_the_other_goes_on(desk: Desk
 
 def test_the_desk_killed_in_the_middle(copy: Desk, apex: Machine) -> None:
     """A container restart outlives the desk that asked for it; the next converge finds it done or finishes it."""
-    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    copy.edit(*HARMLESS)
     running = _start(copy, "HOST=apex")
     deadline = time.monotonic() + 60
-    while "drop_params: false" not in apex.sh(f"cat {CONFIG}") and time.monotonic() < deadline:
+    while "json_logs: true" not in apex.sh(f"cat {CONFIG}") and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(running.pid, signal.SIGKILL)
     subprocess.run(["pkill", "-9", "-f", "pyinfra.*tests/lab/inventory.py"], check=False)
@@ -77,10 +77,10 @@ def test_the_desk_killed_in_the_middle(copy: Desk, apex: Machine) -> None:
 
 def test_power_loss_between_the_file_and_the_restart(copy: Desk, apex: Machine, desk: Desk) -> None:
     """The new file is there, the gateway has not read it: nothing but the machine itself can tell, and it does."""
-    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    copy.edit(*HARMLESS)
     running = _start(copy, "HOST=apex")
     deadline = time.monotonic() + 60
-    while "drop_params: false" not in apex.sh(f"cat {CONFIG}", check=False) and time.monotonic() < deadline:
+    while "json_logs: true" not in apex.sh(f"cat {CONFIG}", check=False) and time.monotonic() < deadline:
         time.sleep(0.05)
     _docker("kill", apex.container)
     running.communicate(timeout=300)
@@ -112,7 +112,7 @@ def test_after_a_reboot_everything_is_back_by_itself(desk: Desk, apex: Machine, 
 
 
 def test_interrupting_exits_130(copy: Desk) -> None:
-    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    copy.edit(*HARMLESS)
     running = _start(copy)
     time.sleep(2.5)
     running.send_signal(signal.SIGINT)
@@ -122,7 +122,7 @@ def test_interrupting_exits_130(copy: Desk) -> None:
 
 
 def test_a_second_converge_is_refused_and_a_dead_ones_lock_heals(copy: Desk, desk: Desk) -> None:
-    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    copy.edit(*HARMLESS)
     running = _start(copy)
     time.sleep(1.5)
     second = desk.run("converge")
@@ -135,7 +135,7 @@ def test_a_second_converge_is_refused_and_a_dead_ones_lock_heals(copy: Desk, des
 
 
 def test_another_desk_is_told_who_is_at_it(apex: Machine, copy: Desk) -> None:
-    copy.edit("templates/gateway/config.yaml.j2", "drop_params: true", "drop_params: false")
+    copy.edit(*HARMLESS)
     until = time.time() + 45
     lease = f'{{"run": "other", "by": "eve", "desk": "elsewhere", "since": "now", "until": {until}}}'
     apex.sh(f"echo '{lease}' > /var/lib/llm-harness/lease.json")

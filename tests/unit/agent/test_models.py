@@ -77,7 +77,7 @@ def test_missing_model_is_pulled_and_proven(
     digest = ollama.pushed(TAG, manifest_of("v1"))
     state, samples = ensure(agent, ollama, store, digest[:12])
     assert state["digest"] == digest
-    assert (state["loaded"], state["rollback"]) == (False, None)
+    assert (state["loaded"], state["rollback"]) == (0, None)
     assert registry.hosts == ["registry.ollama.ai"]
     assert ollama.changes() == ["/api/pull"]
     pulling = [each for each in samples if each["what"] == "pulling"]
@@ -90,7 +90,7 @@ def test_missing_model_is_pulled_and_proven(
 def test_resident_model_is_loaded_for_good_with_its_context(agent: Agent, ollama: FakeOllama, store: Path) -> None:
     digest = ollama.pushed(TAG, manifest_of("v1"))
     state, _ = ensure(agent, ollama, store, digest, load=True, context=16384)
-    assert state["loaded"] is True
+    assert state["loaded"] == 16384
     wanted = {"model": TAG, "keep_alive": -1, "options": {"num_ctx": 16384}}
     assert ("POST", "/api/generate", wanted) in ollama.asked
 
@@ -206,7 +206,7 @@ class TestLook:
         ollama.tags = lambda _: (200, RECORDED["tags_two"]["body"])  # type: ignore[method-assign]
         ollama.ps = lambda _: (200, RECORDED["ps_loaded"]["body"])  # type: ignore[method-assign]
         digest = "9a3be95662a5dbe3e063a6e20700abcde2aa2fec877d349785190fe0eb9f7ec1"
-        wanted = {"digest": digest, "size": 502769, "loaded": True, "rollback": None}
+        wanted = {"digest": digest, "size": 502769, "loaded": 4096, "rollback": None}
         assert look(agent, ollama.url, store) == {TAG: wanted}
 
     def test_many_models_are_two_questions(self, agent: Agent, ollama: FakeOllama, store: Path) -> None:
@@ -214,15 +214,15 @@ class TestLook:
         ollama.loaded = {TAG}
         found = look(agent, ollama.url, store, TAG, "gemma4:12b", "gone:latest")
         assert found["gone:latest"] is None
-        assert (found[TAG]["loaded"], found[TAG]["rollback"]) == (True, "2" * 64)
-        assert (found["gemma4:12b"]["loaded"], found["gemma4:12b"]["rollback"]) == (False, None)
+        assert (found[TAG]["loaded"], found[TAG]["rollback"]) == (4096, "2" * 64)
+        assert (found["gemma4:12b"]["loaded"], found["gemma4:12b"]["rollback"]) == (0, None)
         assert [path for _, path, _ in ollama.asked] == ["/api/tags", "/api/ps"]
 
     def test_while_ollama_is_down_its_store_tells(self, agent: Agent, store: Path) -> None:
         manifest = manifest_of("v1", size=7)
         put_into_store(store, manifest)
         found = look(agent, f"http://127.0.0.1:{closed_port()}", store, TAG, "gemma3:27b")
-        assert found[TAG] == {"digest": digest_of(manifest), "size": 14, "loaded": False, "rollback": None}
+        assert found[TAG] == {"digest": digest_of(manifest), "size": 14, "loaded": 0, "rollback": None}
         assert found["gemma3:27b"] is None
 
     @pytest.mark.parametrize("damage", [b"", b"{}", b'{"config": {"si', b"[]", b"null"])
