@@ -24,6 +24,7 @@ RECIPES, GATEWAY = HERE / "recipes", HERE / "gateway-image"
 MACHINE_FILES = ("machine.sh", "compose.sh", "tailscaled.service", "tailscaled.default", "lab-authority.service")
 DEBOOTSTRAP_PACKAGES = "ca-certificates,python3"
 PULL_TIMEOUT_S = 180
+COMPOSE_LABEL = f"{PROJECT}.compose"
 GATEWAY_CHANGES = ('ENTRYPOINT ["litellm"]', 'CMD ["--port", "4000"]', "EXPOSE 4000", "WORKDIR /app")
 PIP_WISHES = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 
@@ -39,7 +40,6 @@ class Images:
         self.machine_tag = _tag("machine", self.base_tag, data["compose"], *(RECIPES / name for name in MACHINE_FILES))
         gateway_files = (GATEWAY / name for name in ("requirements.lock", "wheels.sh", "image.sh", "litellm"))
         self.gateway_tag = _tag("gateway", self.base_tag, *gateway_files)
-        self.compose_from = "official release" if online else "Debian's package"
 
     def base(self) -> str:
         """Make the base unless it is there. Returns how."""
@@ -68,15 +68,27 @@ class Images:
             return
         with self.steps.step("images", "image of the machines", "30-60 s"), tempfile.TemporaryDirectory() as parcel:
             package = self.data["compose"]["package"]
-            if self.online:
-                release = self.data["compose"]["release"]
-                try:
-                    download(release["url"], release["sha256"], Path(parcel) / "docker-compose")
-                except Trouble as trouble:
-                    self.compose_from = "Debian's package"
-                    self.steps.say(f"Docker Compose: {trouble}; taking Debian's package")
+            how = self._compose(Path(parcel)) or f"Debian's package ({package['version']})"
             settings = {"COMPOSE_POOL": package["pool"], "COMPOSE_SHA256": package["sha256"]}
-            self._make(self.machine_tag, RECIPES / "machine.sh", Path(parcel), settings)
+            changes = (f'LABEL {COMPOSE_LABEL}="{how}"',)
+            self._make(self.machine_tag, RECIPES / "machine.sh", Path(parcel), settings, changes)
+
+    def compose_from(self) -> str:
+        """Where the machines' Docker Compose came from."""
+        template = f'{{{{index .Config.Labels "{COMPOSE_LABEL}"}}}}'
+        return run(["docker", "image", "inspect", "--format", template, self.machine_tag]).strip()
+
+    def _compose(self, parcel: Path) -> str | None:
+        """Fetch the official plugin into the parcel; None where it can't be had."""
+        if not self.online:
+            return None
+        release = self.data["compose"]["release"]
+        try:
+            download(release["url"], release["sha256"], parcel / "docker-compose")
+        except Trouble as trouble:
+            self.steps.say(f"Docker Compose: {trouble}; taking Debian's package")
+            return None
+        return f"official release ({release['version']})"
 
     def gateway(self) -> None:
         """LiteLLM's image; its packages are fetched in a servers' container, which has pip."""

@@ -105,11 +105,13 @@ class _Rise:
         models = self._models()
         store = pool.submit(self._store, images, archive)
         machine_image.result()
+        tailscale = tools["tailscale"].result()
         with steps.step("boot", "booting the machines", "5-15 s"):
-            self._boot(images.machine_tag, tools["tailscale"].result())
+            self._boot(images.machine_tag, tailscale)
+        headscale = tools["headscale"].result()
         with steps.step("tailnet", "tailnet", "10 s"):
-            self.tailnet.ensure_control(images.services_tag, tools["headscale"].result())
-            self.tailnet.ensure_desk(images.services_tag, tools["tailscale"].result())
+            self.tailnet.ensure_control(images.services_tag, headscale)
+            self.tailnet.ensure_desk(images.services_tag, tailscale)
             self.docker.service("neighbour", images.services_tag, ["--hostname", "neighbour"], ["sleep", "infinity"])
             addresses = {role: self.tailnet.join(role) for role in (*MACHINES, "desk")}
             ssh_config = self._write_ssh_config()
@@ -118,7 +120,7 @@ class _Rise:
         clouds.result()
         made = {name: tool.result() for name, tool in tools.items()}
         built = {name: f"{tool.how} ({tool.version})" for name, tool in made.items()}
-        built |= {"base image": base_how, "compose": images.compose_from}
+        built |= {"base image": base_how, "compose": images.compose_from()}
         lab_json = self._describe(addresses, archive.result(), models, gateway.result(), built)
         write_private(lab.state / "lab.json", json.dumps(lab_json, indent=1) + "\n")
         return lab_json
