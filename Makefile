@@ -79,7 +79,7 @@ $(ran): ran-%:
 test: test-unit test-lab ## everything: unit tests, then the lab's suites
 
 test-unit: setup ## without machines, under a minute
-	@$(PYTHON) -m pytest tests/unit
+	@$(PYTHON) -m pytest -n 2 tests/unit
 
 test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
