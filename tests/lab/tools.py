@@ -25,6 +25,7 @@ PROBE_TIMEOUT_S = 4
 DOWNLOAD_TIMEOUT_S = 60
 RELEASE, BUILT = "official release", "built from the Go module proxy"
 SOURCES = HERE / "gotools"
+WHEEL_PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class Workshop:
 
 def wheel(lock: Path, folder: Path) -> Path:
     """Download the one wheel that `lock` pins by hash, for the machines' Python 3.11. Returns its path."""
-    target = ("--python-version", "3.11", "--platform", "manylinux2014_x86_64", "--only-binary", ":all:")
+    target = [word for platform in WHEEL_PLATFORMS for word in ("--platform", f"{platform}_x86_64")]
+    target += ["--python-version", "3.11", "--only-binary", ":all:"]
     command = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", *target)
     run([*command, "-d", folder, "-r", lock], trouble=f"PyPI does not give {lock.stem}")
     return next(folder.glob("*.whl"))
