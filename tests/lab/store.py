@@ -136,36 +136,45 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 class StoreHandler(Handler):
     """Downloads and models."""
 
+    def setup(self) -> None:
+        self.entry: dict[str, Any] = {}  # what the log says of the request at hand
+        super().setup()
+
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         fault = self.shelf.fault_for(path)
         host = (self.headers.get("Host") or "").partition(":")[0]
-        status = self._serve(host, path, fault)
-        entry = {"method": self.command, "host": host, "path": path, "range": self.headers.get("Range")}
-        self.shelf.log.append({**entry, "agent": self.headers.get("User-Agent"), "status": status})
+        asked = {"method": self.command, "host": host, "path": path, "range": self.headers.get("Range")}
+        self.entry = {**asked, "agent": self.headers.get("User-Agent"), "status": None}
+        self.shelf.log.append(self.entry)  # before the answer: who has that finds it in the log
+        self._serve(host, path, fault)
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self.entry["status"] = code
+        super().send_response(code, message)
 
     do_HEAD = do_GET
 
-    def _serve(self, host: str, path: str, fault: Fault) -> int:
+    def _serve(self, host: str, path: str, fault: Fault) -> None:
         if fault.status:
-            return self._refuse(fault.status, "UNKNOWN", "the lab was told to answer so")
+            self._refuse(fault.status, "UNKNOWN", "the lab was told to answer so")
+            return
         if path in ("/v2", "/v2/"):
             self.answer(200, b"{}")
-            return 200
+            return
         file = self.shelf.find(host, fault.instead or path)
         if file is None:
-            return self._refuse(404, "NAME_UNKNOWN", f"{host}{path} is not in the lab's store")
-        if "/manifests/" in path:
+            self._refuse(404, "NAME_UNKNOWN", f"{host}{path} is not in the lab's store")
+        elif "/manifests/" in path:
             body = file.read_bytes()
             self.answer(200, body, MANIFEST_TYPE, Docker_Content_Digest=f"sha256:{hashlib.sha256(body).hexdigest()}")
-            return 200
-        return self._send_file(file, path, fault)
+        else:
+            self._send_file(file, path, fault)
 
-    def _refuse(self, status: int, code: str, message: str) -> int:
+    def _refuse(self, status: int, code: str, message: str) -> None:
         self.answer(status, json.dumps({"errors": [{"code": code, "message": message}]}).encode())
-        return status
 
-    def _send_file(self, file: Path, path: str, fault: Fault) -> int:
+    def _send_file(self, file: Path, path: str, fault: Fault) -> None:
         about = file.stat()
         tag = f'"{about.st_size:x}-{about.st_mtime_ns:x}"'
         wanted = self.headers.get("Range") if self.headers.get("If-Range") in (None, tag) else None
@@ -173,7 +182,7 @@ class StoreHandler(Handler):
             part = byte_range(wanted, about.st_size)
         except ValueError as impossible:
             self.answer(416, b"", Content_Range=str(impossible))
-            return 416
+            return
         first, last = part or (0, about.st_size - 1)
         self.send_response(206 if part else 200)
         self.send_header("Content-Type", "application/octet-stream")
@@ -188,7 +197,6 @@ class StoreHandler(Handler):
         if self.command == "GET":
             with contextlib.suppress(ConnectionError, ssl.SSLError):
                 self._send_body(file, first, last, fault)
-        return 206 if part else 200
 
     def _send_body(self, file: Path, first: int, last: int, fault: Fault) -> None:
         sent = 0
