@@ -19,6 +19,7 @@ from typing import Optional
 from . import acl, holder, native, ntfs, schedule, sddl, win32
 from .errors import Refused
 from .fresh import write_new
+from .home import discard
 from .system import State
 
 START_S = 30.0
@@ -96,7 +97,13 @@ class BootServices:
         """What the holder reads."""
         order = {"job": self.job(spec["name"]), "command": spec["command"], "environment": spec["environment"]}
         log = self._folder(spec["name"], "log", spec["name"] + ".log")
-        return json.dumps({**order, "log": log, "once": False, "again": self.again, "pause_s": PAUSE_S}).encode()
+        return json.dumps(
+            {**order, "log": log, "again": self.again, "pause_s": PAUSE_S, "began": self._began(spec["name"])}
+        ).encode()
+
+    def _began(self, name: str) -> str:
+        """Where its holder says that it began: its account may write there, and nobody believes more of it."""
+        return self._folder(name, "log", "began")
 
     def _whole(self, record: Optional[State], spec: State) -> bool:
         """Whether the holder and its order are as we wrote them, and nobody else may write them."""
@@ -160,10 +167,11 @@ class BootServices:
             return
         self._end(name)
         end = time.monotonic() + START_S
+        ntfs.patiently(lambda: discard(self._began(name)))
         while True:  # while the scheduler still thinks that the old one runs, it starts nothing, and says yes
             schedule.run(self.task(name))
             for _ in range(20):
-                if win32.job_processes(self.job(name)):
+                if os.path.exists(self._began(name)):
                     return
                 time.sleep(0.05)
             if time.monotonic() > end:

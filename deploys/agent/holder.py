@@ -14,7 +14,6 @@ import time
 from typing import IO
 
 from . import win32
-from .home import discard
 from .system import State
 
 LOG_BYTES = 10 << 20
@@ -22,9 +21,9 @@ ALREADY_HELD = 183
 
 
 def hold(path: str) -> int:
-    """`path`: {"job", "command", "environment", "log", "once", "again", "pause_s"}. Ends with the command or goes on.
+    """`path`: {"job", "command", "environment", "log", "began", "again", "pause_s"}. Ends with the command or goes on.
 
-    `once`: the order is for this time only; that it is gone says that we began. `again`: start again after an end.
+    `began`: a file that says we did, for whoever waits. `again`: start the command again after an end.
     """
     with open(path, encoding="utf-8") as file:
         spec: State = json.load(file)
@@ -32,8 +31,8 @@ def hold(path: str) -> int:
         win32.enter_job(spec["job"])
     except OSError:
         return ALREADY_HELD  # another holds it: one is enough
-    if spec["once"]:
-        discard(path)
+    with open(spec["began"], "wb"):
+        pass
     while True:
         code = _once(spec)
         if not spec["again"]:

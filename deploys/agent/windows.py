@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from . import acl, ntfs, schedule, sddl, win32
 from .bootservices import BootServices
 from .errors import Refused
 from .fresh import write_new
+from .home import discard
 from .system import State
 
 START_S = 30.0
@@ -66,19 +68,23 @@ class Windows:
         self.make_private(os.path.join(self.home, "held"))
         mark = os.urandom(8).hex()
         job, task = f"llm-harness-{mark}", f"{schedule.FOLDER}run-{mark}"
-        order = {"job": job, "command": list(arguments), "environment": {}, "log": log, "once": True, "again": False}
-        path = write_new(os.path.join(self.home, "held"), json.dumps(order).encode())
+        path = os.path.join(self.home, "held", mark)
+        order = {"job": job, "command": list(arguments), "environment": {}, "log": log, "again": False}
+        content = json.dumps({**order, "began": path + ".began"}).encode()
+        ntfs.replace(write_new(os.path.dirname(path), content), path)
         holding = [*schedule.interpreter(self.agent), "hold", path]
         schedule.register(task, {"account": "system", "actions": [holding], "limit_s": 0}, self.home)
         try:
             schedule.run(task)
             end = time.monotonic() + START_S
-            while os.path.exists(path):
+            while not os.path.exists(path + ".began"):
                 if time.monotonic() > end:
                     raise schedule.not_run(f"start {os.path.basename(arguments[0])}", task)
                 time.sleep(0.05)
         finally:
             schedule.delete(task)
+            for each in (path, path + ".began"):
+                ntfs.patiently(functools.partial(discard, each))
         return min(win32.job_processes(job), key=win32.created, default=0)
 
     def started(self, pid: int) -> str:

@@ -51,6 +51,7 @@ ADDABLE = DELETABLE | {"action", "enable", "description", "edge", "interfacetype
 class Firewall:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.given: dict[str, dict[str, str]] = {}
         machine.registry.writer = "windows"
         for name, rule in BUILT_IN.items():
             machine.registry.set(RULES, name, SZ, rule)
@@ -73,28 +74,43 @@ class Firewall:
         return [each for each, rule in self.rules().items() if wanted in rule.lower()]
 
     def add(self, given: dict[str, str]) -> None:
-        tokens = [f"Action={given['action'].capitalize()}"]
-        tokens.append("Active=TRUE" if given.get("enable", "yes") == "yes" else "Active=FALSE")
-        tokens.append(f"Dir={given['dir'].capitalize()}")
-        protocol = given.get("protocol", "any").lower()
-        if protocol != "any":
-            tokens.append(f"Protocol={PROTOCOLS.get(protocol, protocol)}")
-        profiles = [each.capitalize() for each in given.get("profile", "any").split(",")]
-        if not {"Any", "Domain,Private,Public"} & {*profiles, ",".join(sorted(profiles))}:
-            tokens += [f"Profile={each}" for each in ("Domain", "Private", "Public") if each in profiles]
-        for option, word in (("localport", "LPort"), ("remoteport", "RPort")):
-            for port in given.get(option, "any").split(","):
-                if port != "any":
-                    tokens.append(f"{word}2_10={port}" if "-" in port else f"{word}={port}")
-        for option, word in (("localip", "LA"), ("remoteip", "RA")):
-            tokens += _addresses(given.get(option, "any"), word)
-        for option, word in (("program", "App"), ("service", "Svc"), ("name", "Name"), ("description", "Desc")):
-            if given.get(option):
-                tokens.append(f"{word}={given[option]}")
         dice = self.machine.dice
         words = [f"{dice.getrandbits(16):04X}" for _ in range(8)]
         name = f"{{{words[0]}{words[1]}-{words[2]}-{words[3]}-{words[4]}-{words[5]}{words[6]}{words[7]}}}"
-        self.put(name, "v2.33|" + "|".join(tokens) + "|")
+        self.given[name] = dict(given)
+        self.put(name, composed(given))
+
+    def change(self, name: str, new: dict[str, str]) -> None:
+        """`set`: what is not said stays. A rule that netsh did not make only gets enabled or disabled here."""
+        if name in self.given:
+            self.given[name].update(new)
+            self.put(name, composed(self.given[name]))
+        else:
+            active = "TRUE" if new.get("enable", "yes") == "yes" else "FALSE"
+            self.put(name, re.sub(r"\|Active=\w+\|", f"|Active={active}|", self.rules()[name]))
+
+
+def composed(given: dict[str, str]) -> str:
+    """The string that Windows keeps for what netsh was told."""
+    tokens = [f"Action={given['action'].capitalize()}"]
+    tokens.append("Active=TRUE" if given.get("enable", "yes") == "yes" else "Active=FALSE")
+    tokens.append(f"Dir={given['dir'].capitalize()}")
+    protocol = given.get("protocol", "any").lower()
+    if protocol != "any":
+        tokens.append(f"Protocol={PROTOCOLS.get(protocol, protocol)}")
+    profiles = [each.capitalize() for each in given.get("profile", "any").split(",")]
+    if not {"Any", "Domain,Private,Public"} & {*profiles, ",".join(sorted(profiles))}:
+        tokens += [f"Profile={each}" for each in ("Domain", "Private", "Public") if each in profiles]
+    for option, word in (("localport", "LPort"), ("remoteport", "RPort")):
+        for port in given.get(option, "any").split(","):
+            if port != "any":
+                tokens.append(f"{word}2_10={port}" if "-" in port else f"{word}={port}")
+    for option, word in (("localip", "LA"), ("remoteip", "RA")):
+        tokens += _addresses(given.get(option, "any"), word)
+    for option, word in (("program", "App"), ("service", "Svc"), ("name", "Name"), ("description", "Desc")):
+        if given.get(option):
+            tokens.append(f"{word}={given[option]}")
+    return "v2.33|" + "|".join(tokens) + "|"
 
 
 def _addresses(text: str, word: str) -> list[str]:
@@ -151,8 +167,7 @@ def netsh(process: Process) -> int:  # noqa: PLR0912
     elif verb == "set":
         new = dict(each.split("=", 1) for each in words[words.index("new") + 1 :]) if "new" in words else {}
         for each in found:
-            active = "TRUE" if new.get("enable", "yes") == "yes" else "FALSE"
-            firewall.put(each, re.sub(r"\|Active=\w+\|", f"|Active={active}|", firewall.rules()[each]))
+            firewall.change(each, new)
         say("", machine.say("Updated {0} rule(s).", len(found)), machine.say("Ok."), "")
     else:
         label = "Regelname:" if machine.language == "de" else "Rule Name:"

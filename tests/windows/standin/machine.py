@@ -56,6 +56,7 @@ class Machine:
         self.tools = tools.Settings()
         self._furnish()
         tools.install(self)
+        self.processes.booted()
         self.services.boot()
         self.block = self.environment_now()  # what services.exe and sshd took at boot
 
@@ -144,6 +145,7 @@ class Machine:
                 self.processes.end(each, 1)
         self.boots += 1
         self.reboot_asked = False
+        self.processes.booted()
         self.services.boot()
         self.block = self.environment_now()
         if not fast_startup:

@@ -96,6 +96,11 @@ class Processes:
         self.machine.drive.write(path, b"MZ" + path.encode())
         self.programs[path.lower()] = program
 
+    def booted(self) -> None:
+        """The process `System`, whose beginning is the boot's."""
+        self.reuse.append(4)
+        self.add("System", 0, frozenset(), arguments=[], environment={}, session=0)
+
     def add(self, image: str, parent: int, sids: frozenset[str], **more: Any) -> Process:
         with self.lock:
             self.clock += TICKS_PER_S

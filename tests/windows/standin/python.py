@@ -342,6 +342,7 @@ def _nt(world: World) -> Any:
     nt.access = guarded(lambda path, mode: drive.exists(path))
     nt.replace = guarded(lambda source, target, **_: drive.move(source, absolute(target), sids(), True))
     nt.rename = guarded(lambda source, target, **_: drive.move(source, absolute(target), sids(), False))
+    nt._getdiskusage = lambda path: (1 << 40, 0 if drive.full else 1 << 39)
     nt.getcwd = lambda: "C:\\Users\\Anna"
     nt.getpid = lambda: world.process.pid
     nt.umask = lambda mask: 0

@@ -196,7 +196,10 @@ def netstat(process: Process) -> int:
     heads = ("Lokale Adresse", "Remoteadresse") if machine.language == "de" else ("Local Address", "Foreign Address")
     _say(process, "", machine.say("Active Connections"), "")
     _say(process, f"  Proto  {heads[0]:<23}{heads[1]:<23}{'Status' if machine.language == 'de' else 'State':<16}PID")
+    family = process.arguments[-1] if "-p" in process.arguments else ""
     for proto, address, port, state, pid in machine.tools.sockets:
+        if family and family != proto + ("v6" if ":" in address else ""):
+            continue
         local = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         if proto == "UDP":
             _say(process, f"  UDP    {local:<22} {'*:*':<38} {pid}")

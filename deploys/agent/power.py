@@ -1,0 +1,72 @@
+"""Power settings of the active scheme, by GUID: everything else that `powercfg` says is translated."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from . import win32
+from .errors import Refused
+from .home import Home
+from .keeping import before, note_before
+from .system import Progress, State, System
+
+SLEEP = "238c9fa8-0aad-41ed-83f4-97be242c8f20"
+SETTINGS = {
+    "sleep": (SLEEP, "29f6c1db-86da-48c5-9fdb-f2b67b1f44da"),
+    "hibernate": (SLEEP, "9d7815a6-7ee4-497e-8888-515a05f02364"),
+}
+
+
+class Power:
+    """Kind `power`. Identity: "sleep" or "hibernate". State: {"plugged_s", "battery_s"}: after how long; 0 is never."""
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.home = home
+
+    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
+        return {name: self._state(name) for name in asked}
+
+    @staticmethod
+    def _state(name: str) -> State:
+        if name not in SETTINGS:
+            raise Refused(f"look at power setting {name}", "there is none of that name", "use sleep or hibernate")
+        code, out, err = win32.run("powercfg.exe", ["/query", "SCHEME_CURRENT", *SETTINGS[name]])
+        numbers = re.findall(rb"0x([0-9a-fA-F]{8})\b", out)
+        if code or len(numbers) < 2:
+            raise _refused(f"look at power setting {name}", out, err)
+        return {"plugged_s": int(numbers[-2], 16), "battery_s": int(numbers[-1], 16)}
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        """`request`: id, plugged_s, battery_s."""
+        name = request["id"]
+        note_before(self.home, "power", name, self._state(name))
+        self._set(name, request)
+        return {"power": self.look({name: {}})}
+
+    def _set(self, name: str, wanted: State) -> None:
+        for verb, word in (("/setacvalueindex", "plugged_s"), ("/setdcvalueindex", "battery_s")):
+            self._powercfg(name, verb, "SCHEME_CURRENT", *SETTINGS[name], str(wanted[word]))
+        self._powercfg(name, "/setactive", "SCHEME_CURRENT")
+        found = self._state(name)
+        if any(found[word] != wanted[word] for word in found):
+            raise Refused(f"set power setting {name}", f"Windows keeps {found}", "see whether a policy sets it")
+
+    @staticmethod
+    def _powercfg(name: str, *words: str) -> None:
+        code, out, err = win32.run("powercfg.exe", words)
+        if code:
+            raise _refused(f"set power setting {name}", out, err)
+
+    def remove(self, request: State, progress: Progress) -> State:
+        name = request["id"]
+        was = before(self.home, "power", name)
+        if was:
+            self._set(name, was)
+        self.home.forget("power", name)
+        return {"power": {name: None}}
+
+
+def _refused(what: str, out: bytes, err: bytes) -> Refused:
+    said = " ".join(win32.text(err or out).split())[:300]
+    return Refused(what, said or "powercfg gave no reason", "connect as an administrator")

@@ -1,0 +1,270 @@
+"""Resources of Windows where only a stand-in can be made to fail, or where a test must not change a real machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .benches import StandInBench
+from .standin import firewall
+from .standin.machine import Machine
+from .standin.processes import Process
+from .standin.registry import MACHINE_ENVIRONMENT, SZ
+from .standin.tools import CBS
+from .test_kinds import RULE, Kind
+
+UNINSTALL = r"HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall"
+
+
+@pytest.fixture
+def refused(bench: StandInBench) -> Any:
+    return bench.load("errors").Refused
+
+
+def test_a_variable_of_the_machine_is_broadcast(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    kind = Kind(bench, "variable")
+    kind.ensure("machine/NEW", value="1")
+    assert machine.registry.get(MACHINE_ENVIRONMENT, "NEW") == (SZ, "1")
+    assert machine.broadcasts == 1
+    machine.elevated = False
+    with pytest.raises(refused):
+        kind.ensure("machine/NEW", value="2")
+    assert machine.registry.get(MACHINE_ENVIRONMENT, "NEW") == (SZ, "1")
+
+
+def test_a_path_keeps_its_empty_parts_and_its_type(bench: StandInBench, machine: Machine) -> None:
+    kind = Kind(bench, "path_entry")
+    before = machine.registry.get(MACHINE_ENVIRONMENT, "Path")
+    assert before is not None
+    assert kind.look(r"machine/C:\WINDOWS\SYSTEM32\\") == {}
+    kind.ensure(r"machine/C:\Ours")
+    assert machine.registry.get(MACHINE_ENVIRONMENT, "Path") == (before[0], before[1] + r"C:\Ours")
+    kind.remove(r"machine/C:\Ours")
+    assert machine.registry.get(MACHINE_ENVIRONMENT, "Path") == (before[0], before[1].rstrip(";"))
+
+
+def test_a_value_that_somebody_else_writes_back(
+    bench: StandInBench, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    monkeypatch.setattr(bench.load("win32"), "set_value", lambda *_: None)
+    with pytest.raises(refused, match="Windows keeps None"):
+        Kind(bench, "registry_value").ensure(r"HKCU\Software\x\y", type="dword", data=1)
+
+
+def test_a_path_that_would_be_too_long(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    machine.registry.set(MACHINE_ENVIRONMENT, "Path", 2, "x" * 32_760)
+    with pytest.raises(refused, match="characters"):
+        Kind(bench, "path_entry").ensure(r"machine/C:\Ours")
+
+
+def test_rules_of_others_are_told(bench: StandInBench, machine: Machine) -> None:
+    machine.firewall.put(*firewall.QUERY_USER)
+    machine.firewall.put(*firewall.TAILSCALE_IN)
+    found = Kind(bench, "firewall_rule").ensure("gateway", spec=RULE)
+    assert found["as_wanted"]
+    assert found["blocked_by"] == ["ollama.exe"]
+    assert found["opened_by"] == ["Tailscale-In"]
+
+
+def test_a_rule_that_windows_keeps_otherwise(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    machine.processes.install(r"C:\Windows\System32\netsh.exe", lambda process: 0)
+    with pytest.raises(refused, match="keeps another"):
+        Kind(bench, "firewall_rule").ensure("gateway", spec=RULE)
+
+
+def test_rules_without_elevation(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    machine.elevated = False
+    with pytest.raises(refused, match=r"elevation|Rechte"):
+        Kind(bench, "firewall_rule").ensure("gateway", spec=RULE)
+
+
+# -- services
+def test_a_service_of_windows(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    kind = Kind(bench, "windows_service")
+    assert kind.look("Spooler") == {"start": "manual", "running": False}
+    assert kind.ensure("Spooler", start="delayed", running=True) == {"start": "delayed", "running": True}
+    assert kind.ensure("Spooler", start="disabled", running=False) == {"start": "disabled", "running": False}
+    kind.remove("Spooler")
+    assert kind.look("Spooler") == {"start": "manual", "running": False}
+    machine.services.install("Early", "x.sys", 0)
+    assert kind.look("Early") == {"start": "boot", "running": False}
+    machine.elevated = False
+    for start, running in (("auto", False), ("manual", True)):
+        with pytest.raises(refused, match="Windows says 5"):
+            kind.ensure("Spooler", start=start, running=running)
+
+
+# -- power, restart
+def test_power(bench: StandInBench, machine: Machine, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(bench, "power")
+    assert kind.look("sleep") == {"plugged_s": 1800, "battery_s": 900}
+    assert kind.ensure("sleep", plugged_s=0, battery_s=600) == {"plugged_s": 0, "battery_s": 600}
+    kind.remove("sleep")
+    assert kind.look("sleep") == {"plugged_s": 1800, "battery_s": 900}
+    machine.processes.install(r"C:\Windows\System32\powercfg.exe", lambda process: 1)
+    with pytest.raises(refused, match="no reason"):
+        kind.look("sleep")
+    with pytest.raises(refused, match="set power setting"):
+        kind.kind._powercfg("sleep", "/setactive", "x")
+    monkeypatch.setattr(type(kind.kind), "_powercfg", lambda *_: None)
+    monkeypatch.setattr(type(kind.kind), "_state", lambda *_: {"plugged_s": 1, "battery_s": 1})
+    with pytest.raises(refused, match="Windows keeps"):
+        kind.ensure("sleep", plugged_s=0, battery_s=0)
+
+
+def test_a_restart_only_when_it_is_pending(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    kind = Kind(bench, "reboot")
+    before = kind.look("pending")
+    assert before["pending"] == []
+    kind.ensure("pending")
+    assert not machine.reboot_asked
+    machine.registry.find(f"{CBS}\\RebootPending", make=True)
+    assert kind.ensure("pending")["pending"] == ["a feature or an update"]
+    assert machine.reboot_asked
+    machine.reboot()
+    assert kind.look("pending")["boot"] != before["boot"]
+    machine.processes.install(r"C:\Windows\System32\shutdown.exe", lambda process: 5)
+    with pytest.raises(refused, match="Windows says 5"):
+        kind.ensure("pending")
+    kind.remove("pending")
+
+
+# -- sockets
+def test_listeners_with_their_owners(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    owner = bench.start("forever")
+    machine.tools.sockets += [
+        ("TCP", "127.0.0.1", 11434, "LISTENING", owner),
+        ("TCP", "::1", 11434, "LISTENING", owner),
+        ("TCP", "100.64.0.7", 22, "ESTABLISHED", 9),
+        ("TCP", "100.64.0.7", 23, "TIME_WAIT", 9),
+        ("UDP", "0.0.0.0", 41641, "", 9),
+    ]
+    found = bench.load("sockets").listeners()
+    assert [(each["address"], each["port"], each["program"]) for each in found] == [
+        ("127.0.0.1", 11434, "forever.exe"),
+        ("::1", 11434, "forever.exe"),
+    ]
+    machine.processes.install(r"C:\Windows\System32\netstat.exe", lambda process: 1)
+    with pytest.raises(refused, match="netstat ended with 1"):
+        bench.load("sockets").listeners()
+
+
+# -- installers
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A server that gives one installer: its URL without the ending, and the sha256."""
+    content = b"MZ installer"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/setup", hashlib.sha256(content).hexdigest()
+    server.shutdown()
+    server.server_close()
+
+
+class Setup:
+    """An installer: its exit codes one after another, and whether Windows lists the program after a good one."""
+
+    def __init__(self, machine: Machine, *codes: int, lists: bool = True) -> None:
+        self.machine, self.codes, self.lists = machine, list(codes), lists
+        self.commands: list[list[str]] = []
+
+    def __call__(self, process: Process) -> int:
+        self.commands.append([process.image, *process.arguments])
+        code = self.codes.pop(0)
+        if self.lists and code in (0, 3010):
+            key = UNINSTALL + r"\{44E83376}_is1"
+            self.machine.registry.set(key, "DisplayName", SZ, "Program version 1.2")
+            self.machine.registry.set(key, "DisplayVersion", SZ, "1.2")
+        return code
+
+
+def put(bench: StandInBench, sha256: str, setup: Setup, ending: str = ".exe") -> None:
+    bench.machine.processes.install(rf"{bench.home}\downloads\{sha256}{ending}", setup)
+    if ending == ".msi":
+        bench.machine.processes.install(r"C:\Windows\System32\msiexec.exe", setup)
+
+
+@pytest.fixture
+def order(bench: StandInBench, shop: tuple[str, str]) -> dict[str, Any]:
+    bench.load("windows").Windows().make_private(bench.home + r"\downloads")
+    return {"url": shop[0] + ".exe", "sha256": shop[1], "arguments": ["/VERYSILENT"]}
+
+
+def stored(bench: StandInBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that the tests put there is the right one."""
+    monkeypatch.setattr(bench.load("installers"), "sha256_of", lambda path: path.rpartition("\\")[2].partition(".")[0])
+
+
+def test_an_installer(
+    bench: StandInBench, machine: Machine, order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, setup = Kind(bench, "installer"), Setup(machine, 1618, 3010)
+    monkeypatch.setattr(bench.load("installers"), "BUSY_PAUSE_S", 0)
+    put(bench, order["sha256"], setup)
+    stored(bench, monkeypatch)
+    assert kind.look("Program") is None
+    assert kind.ensure("Program", **order) == {"version": "1.2", "restart": True}
+    assert [each[1:] for each in setup.commands] == [["/VERYSILENT"]] * 2
+    assert not bench.exists(rf"{bench.home}\downloads\{order['sha256']}.exe")
+    kind.remove("Program")
+    assert kind.look("Program") == {"version": "1.2", "restart": False}
+
+
+def test_a_package_of_windows_installer(
+    bench: StandInBench, machine: Machine, order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = Setup(machine, 0)
+    put(bench, order["sha256"], setup, ".msi")
+    stored(bench, monkeypatch)
+    order["url"] = order["url"].replace(".exe", ".msi?x=1")
+    Kind(bench, "installer").ensure("Program", **order)
+    assert setup.commands[0][0].endswith("msiexec.exe")
+    assert setup.commands[0][1] == "/i"
+
+
+@pytest.mark.parametrize(
+    ("codes", "lists", "why"),
+    [((5,), True, "ended with 5"), ((0,), False, "does not list"), ((1618,) * 2, True, "1618")],
+)
+def test_installers_that_fail(  # noqa: PLR0917
+    bench: StandInBench,
+    machine: Machine,
+    order: dict[str, Any],
+    refused: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    codes: tuple[int, ...],
+    lists: bool,
+    why: str,
+) -> None:
+    monkeypatch.setattr(bench.load("installers"), "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(bench.load("installers"), "BUSY_TRIES", 2)
+    put(bench, order["sha256"], Setup(machine, *codes, lists=lists))
+    stored(bench, monkeypatch)
+    with pytest.raises(refused, match=why):
+        Kind(bench, "installer").ensure("Program", **order)
+
+
+def test_a_download_of_other_bytes_installs_nothing(
+    bench: StandInBench, machine: Machine, order: dict[str, Any], refused: Any
+) -> None:
+    with pytest.raises(refused, match="nothing was installed"):
+        Kind(bench, "installer").ensure("Program", **{**order, "sha256": "0" * 64})
+    with pytest.raises(refused, match="does not start it"):  # the right bytes, but no program of this machine
+        Kind(bench, "installer").ensure("Program", **order)
