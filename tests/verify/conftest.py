@@ -65,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for label, thing in (things_of(things, machine) if things else [("", None)])
     ]
     if not rows:
-        nobody = pytest.mark.skip(f"no machine's data asks for what {metafunc.function.__name__} looks at")
+        nobody = pytest.mark.skip("the data of the chosen machines has nothing of the kind")
         rows = [pytest.param(*[None] * len(names), id="nobody", marks=nobody)]
     metafunc.parametrize(names, rows, indirect=["machine"])
 

@@ -25,6 +25,7 @@ SLOW_TOOL_S = 30  # Docker, Tailscale: they may hang when their daemon does
 ANSWER_S = 180  # a cold model is read from disk first
 NOT_ASKED = Said(127, "", "it was not asked")
 LARGEST_READ_KB = 1024  # configuration is small; weights and libraries are not searched
+RELEASE_NOTE = ".release.json"
 NOBODY = "runuser -u nobody --"
 PROMPT = "Say one short sentence about the sea."
 
@@ -85,6 +86,8 @@ class Linux(Machine):
         self.engine = self._engine()
         self.ours = self._our_processes()
         self.config = self.said["config"].out if self.said.get("config", NOT_ASKED).code == 0 else None
+        self.unpacked_once = (self._json("release-note") or {}).get("contents")
+        self.unpacked = parse.sizes(base64.b64decode(self.said.get("release", NOT_ASKED).out).decode())
         self.files = parse.files(self.said["stat"].out, self.said["sha256sum"].out)
         self.gateway = {name: parse.reply(said) for name, said in self._with_prefix("gateway-").items()}
         self.visible = {
@@ -165,6 +168,11 @@ class Linux(Machine):
             "readable": f"{NOBODY} find {directories} -xdev -type f -readable -size -{LARGEST_READ_KB}k -print0 "
             f"2>/dev/null | {NOBODY} tar --null --files-from=- --absolute-names -czf - | base64 -w 0",
         }
+        if "ollama" in self.expected:
+            release = posixpath.join(self.expected["ollama"]["home"], self.expected["ollama"]["release"]["version"])
+            commands["release-note"] = quoted("cat", posixpath.join(release, RELEASE_NOTE))
+            told = quoted("-not", "-type", "d", "-not", "-name", RELEASE_NOTE, "-printf", "%s %Ts %m %P\\0")
+            commands["release"] = f"find {quoted(release)} {told} | base64 -w 0"
         if pid := self._engine_pid():
             commands["engine-environment"] = f"cat /proc/{pid}/environ"
             commands["engine-program"] = f"readlink /proc/{pid}/exe"

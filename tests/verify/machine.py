@@ -141,6 +141,8 @@ class Machine(ABC):
     answers: Mapping[Question, parse.Reply]
     brain: parse.Said | None
     files: Mapping[str, parse.FileState]
+    unpacked: Mapping[str, list[int]]  # files of Ollama's release: {relative path: [size, seconds, mode]}
+    unpacked_once: Mapping[str, list[int]] | None  # the same, as noted when it was unpacked
     manifest: list[Mapping[str, Any]] | None
     provenance: Mapping[str, Any] | None
     readable: Mapping[str, str]  # {path: text} of our files that any user of the machine may read

@@ -213,3 +213,13 @@ def reply(said: Said) -> Reply:
 def version(text: str) -> tuple[int, ...]:
     """The numbers of a version, to compare: 1.98.10-t1234 is (1, 98, 10)."""
     return tuple(int(each) for each in re.findall(r"\d+", text.partition("-")[0]))
+
+
+def sizes(found: str) -> dict[str, list[int]]:
+    """{path: [size, seconds, mode]} of `find -printf '%s %Ts %m %P\\0'`."""
+    files = {}
+    for entry in found.split("\0"):
+        if entry:
+            size, seconds, mode, path = entry.split(" ", 3)
+            files[path] = [int(size), int(seconds), int(mode, 8)]
+    return files

@@ -40,6 +40,22 @@ def test_managed_files_are_as_they_were_put(machine: Machine, agent: dict[str, A
                 must_hash(machine.name, path, found.sha256, entry["sha256"])
 
 
+@where("ollama")
+def test_release_is_as_it_was_unpacked(machine: Machine, ollama: dict[str, Any]) -> None:
+    """Size, time and permissions of each file, against the note that unpacking left beside them."""
+    path = f"{ollama['home']}/{ollama['release']['version']}"
+    once = machine.unpacked_once
+    if once is None:
+        fail(f"{machine.name}: {path} does not tell what was unpacked there, wanted the release")
+    noted = {name: [size, seconds, mode & 0o7777] for name, (size, seconds, mode) in once.items()}
+    changed = sorted(
+        name for name in noted.keys() | machine.unpacked.keys() if noted.get(name) != machine.unpacked.get(name)
+    )
+    must(
+        not changed, f"{machine.name}: {path} was changed by hand ({shown(changed[:5])}), wanted it as it was unpacked"
+    )
+
+
 @where("agent")
 def test_provenance_is_told(machine: Machine, agent: dict[str, Any]) -> None:
     told = machine.provenance
