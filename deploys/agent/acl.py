@@ -48,6 +48,15 @@ def descriptor(masks: dict[str, int], directory: bool) -> Descriptor:
     return Descriptor(ADMINISTRATORS, True, frozenset(Ace(True, flags, mask, sid) for sid, mask in masks.items()))
 
 
+def spelling(access: str, sid_of: SidOf, name_of: SidOf) -> None:
+    """Refuse another spelling of an account than Windows': what is read back would differ for ever."""
+    if access.startswith("only "):
+        name = access[len("only ") :].partition(" +x")[0]
+        right = name_of(_account(name, sid_of))
+        if right != name:
+            raise Refused(f"give a file to {name}", f"Windows calls that user {right}", "write it so in group_data")
+
+
 def _account(name: str, sid_of: SidOf) -> str:
     try:
         return sid_of(name)

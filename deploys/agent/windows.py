@@ -47,6 +47,7 @@ class Windows:
             return text
 
     def grant(self, path: str, access: str) -> None:
+        acl.spelling(access, win32.sid_of, win32.name_of)
         wanted = acl.wanted(access, os.path.isdir(path), win32.sid_of)
         if wanted is None:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .environment import PathEntries, Variables
+from .features import Features
 from .firewallrules import FirewallRules
 from .installers import Installers
 from .nativeservices import NativeServices
@@ -23,6 +24,7 @@ def kinds() -> dict[str, Any]:
         "firewall_rule": FirewallRules,
         "registry_value": RegistryValues,
         "windows_service": NativeServices,
+        "feature": Features,
         "power": Power,
         "installer": Installers,
         "reboot": Reboots,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import types
 from typing import Any
 
 import pytest
@@ -304,3 +306,66 @@ def test_a_secret_is_never_readable_by_others(bench: StandInBench, system: Any, 
     files.ensure(file_request(r"C:\litellm\.env", b"KEY=value\n"), lambda state: None)
     assert born
     assert not any(born)
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(
+    bench: StandInBench, system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    fresh = bench.load("fresh")
+    monkeypatch.setattr(fresh.os, "fsync", full)
+    before = fresh.os.listdir(bench.home)
+    with pytest.raises(OSError):
+        fresh.write_new(bench.home, b"x")
+    assert fresh.os.listdir(bench.home) == before
+
+
+def test_the_whole_agent_on_windows(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes through the verbs, one look that tells all of them, and nothing that a second look sees differently."""
+    monkeypatch.setattr(bench.load("machine"), "tailnet", types.SimpleNamespace(look=lambda: None))
+    monkeypatch.setattr(
+        bench.load("machine"), "platform", types.SimpleNamespace(python_version=lambda: "3.12.10"), False
+    )
+    agent = bench.load("main").Agent(system, bench.load("home").Home(system, bench.home))
+    for name, kind in bench.load("windowskinds").kinds().items():
+        agent.kinds.setdefault(name, kind(system, agent.home))
+    run = {"id": "1", "by": "anna", "desk": "g16", "when": "now", "commit": "abc"}
+
+    def do(kind: str, name: str, **request: Any) -> Any:
+        answer = agent.do({"kind": kind, "id": name, "verb": "ensure", "run": run, **request})
+        return json.loads(json.dumps(answer))["state"][kind][name]
+
+    machine.drive.make(r"C:\litellm")
+    do("directory", r"C:\litellm", access="administrators")
+    do("file", r"C:\litellm\.env", **file_request(r"C:\litellm\.env", b"KEY=1\n"))
+    own = {key: value for key, value in spec.items() if key != "name"}
+    do("service", SERVICE, spec=own, inputs={}, answers=None, within_s=1)
+    until(lambda: look(system)["running"])
+    do("variable", "machine/OLLAMA_HOST", value="127.0.0.1:11434")
+    do("path_entry", r"machine/C:\Program Files\Ollama")
+    do("firewall_rule", "gateway", spec={"action": "allow", "direction": "in", "protocol": "tcp", "ports": [4000]})
+    do("power", "sleep", plugged_s=0, battery_s=900)
+    first, second = agent.look({}), agent.look({})
+    assert json.loads(json.dumps(first)) == json.loads(json.dumps(second))
+    assert first["machine"]["os"] == "windows"
+    assert first["machine"]["gpus"] == [{"name": "NVIDIA GeForce RTX 3090", "vram_gb": 24.0}]
+    assert [kind for kind, _ in first["manifest"]] == [
+        "directory",
+        "file",
+        "service",
+        "variable",
+        "path_entry",
+        "firewall_rule",
+        "power",
+    ]
+    assert first["state"]["service"][SERVICE]["running"]
+    assert first["state"]["firewall_rule"]["gateway"]["as_wanted"]
+    for kind, name in reversed(first["manifest"]):
+        agent.do({"kind": kind, "id": name, "verb": "remove", "run": run})
+    assert agent.look({})["manifest"] == []
+    assert not machine.scheduler.tasks
+    assert not machine.drive.exists(r"C:\litellm")

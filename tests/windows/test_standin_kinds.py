@@ -100,6 +100,29 @@ def test_a_service_of_windows(bench: StandInBench, machine: Machine, refused: An
             kind.ensure("Spooler", start=start, running=running)
 
 
+# -- features
+def test_a_feature(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    kind = Kind(bench, "feature")
+    assert kind.look("VirtualMachinePlatform") == {"enabled": False, "pending": False}
+    assert kind.ensure("VirtualMachinePlatform", enabled=True) == {"enabled": True, "pending": True}
+    assert Kind(bench, "reboot").look("pending")["pending"] == ["a feature or an update"]
+    kind.remove("VirtualMachinePlatform")
+    assert kind.look("VirtualMachinePlatform") == {"enabled": False, "pending": False}
+    with pytest.raises(refused, match="dism says"):
+        kind.look("NoSuchFeature")
+    real = machine.processes.programs[r"c:\windows\system32\dism.exe"]
+
+    def deaf(process: Process) -> int:
+        return 0 if "/Enable-Feature" in process.arguments else real(process)
+
+    machine.processes.install(r"C:\Windows\System32\dism.exe", deaf)
+    with pytest.raises(refused, match="left it as it was"):
+        kind.ensure("VirtualMachinePlatform", enabled=True)
+    machine.elevated = False
+    with pytest.raises(refused, match="740"):
+        kind.look("VirtualMachinePlatform")
+
+
 # -- power, restart
 def test_power(bench: StandInBench, machine: Machine, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = Kind(bench, "power")

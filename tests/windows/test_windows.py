@@ -67,6 +67,8 @@ def test_strange_access_is_said_and_can_be_given_back(bench: Bench, system: Any)
         system.grant(file, "root:root 0644")
     with pytest.raises(bench.load("errors").Refused, match="no user of that name"):
         system.grant(file, "only nobody-of-that-name")
+    with pytest.raises(bench.load("errors").Refused, match=f"calls that user {bench.user}"):
+        system.grant(file, f"only {bench.user.swapcase()}")
     assert system.access_of(file) == "administrators"
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .processes import Process
 
-BUILT_IN = {  # recorded, each as found on a machine
+# Tokens, their order and the forms of the names are recorded; that these very strings lie side by side is assumed.
+BUILT_IN = {
     "CoreNet-DHCPV6-In": (
         r"v2.31|Action=Allow|Active=TRUE|Dir=In|Protocol=17|LPort=546|RPort=547|App=%SystemRoot%\system32\svchost.exe|"
         r"Svc=dhcp|Name=@FirewallAPI.dll,-25304|Desc=@FirewallAPI.dll,-25306|EmbedCtxt=@FirewallAPI.dll,-25000|"
@@ -22,12 +23,12 @@ BUILT_IN = {  # recorded, each as found on a machine
         "Name=two ports|PFN=Contoso.App_8wekyb3d8bbwe|"
     ),
 }
-QUERY_USER = (  # recorded: what dismissing the prompt leaves
+QUERY_USER = (  # recorded: that dismissing the prompt leaves such a rule, and its tokens; assumed: this very one
     r"TCP Query User{6F0D5B4E-2F32-4D7B-9F64-1B5C8E1C2D10}C:\program files\ollama\ollama.exe",
     r"v2.33|Action=Block|Active=TRUE|Dir=In|Protocol=6|Profile=Public|App=C:\program files\ollama\ollama.exe|"
     r"Name=ollama.exe|Desc=ollama.exe|Defer=User|",
 )
-TAILSCALE_IN = (  # documented: tailscale's own source; recorded as an event
+TAILSCALE_IN = (  # documented: tailscale/tailscale router_windows.go; the string made of it is assumed
     "{1B9D5C1E-5D3A-4F0E-8B0C-2B6A7C0D9E11}",
     "v2.33|Action=Allow|Active=TRUE|Dir=In|Profile=Domain|Profile=Private|LA4=100.64.0.7|Name=Tailscale-In|",
 )

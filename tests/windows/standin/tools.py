@@ -330,7 +330,13 @@ def dism(process: Process) -> int:
         machine.registry.find(f"{CBS}\\RebootPending", make=True)
         machine.registry.writer = "agent"
         return 3010
-    state = machine.tools.features.get(name, "Disabled")
+    if "/Disable-Feature" in words:
+        machine.tools.features[name] = "Disabled"
+        return 0
+    if name not in machine.tools.features:
+        _say(process, "", "Error: 0x800f080c", "")
+        return 0x800F080C - (1 << 32)
+    state = machine.tools.features[name]
     _say(process, "", f"Feature Name : {name}", f"State : {state}", "", "The operation completed successfully.")
     return 0
 
@@ -383,7 +389,7 @@ def shutdown(process: Process) -> int:
 
 
 def net(process: Process) -> int:
-    """`net stop|start x` waits until it is so; exit 2 on any refusal."""
+    """`net stop|start x` waits until it is so; exit 2 on any refusal. Assumed, both."""
     services_ = process.machine.services
     verb, name = process.arguments[:2]
     service = services_.known.get(name.lower())

@@ -1,0 +1,63 @@
+"""Windows' optional features, by `dism` in English, which every installation has."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from . import win32
+from .errors import Refused
+from .home import Home
+from .keeping import before, note_before
+from .system import Progress, State, System
+
+RESTART = 3010
+STATES = {"enabled": True, "enable pending": True, "disabled": False, "disable pending": False}
+
+
+class Features:
+    """Kind `feature`. Identity: its name, such as "VirtualMachinePlatform". State: {"enabled", "pending"}."""
+
+    def __init__(self, system: System, home: Home) -> None:
+        self.home = home
+
+    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
+        return {name: self._state(name) for name in asked}
+
+    @staticmethod
+    def _state(name: str) -> State:
+        out = _dism(name, f"look at feature {name}", "/Get-FeatureInfo")
+        found = re.search(r"^State : ([A-Za-z ]+?)\s*$", out, re.M)
+        state = found[1].lower() if found else ""
+        return {"enabled": STATES.get(state, False), "pending": state.endswith("pending")}
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        """`request`: id, enabled (bool). Never restarts: that is said by `reboot`."""
+        name = request["id"]
+        note_before(self.home, "feature", name, self._state(name)["enabled"])
+        self._set(name, request["enabled"])
+        return {"feature": self.look({name: {}})}
+
+    def _set(self, name: str, enabled: bool) -> None:
+        verb = ["/Enable-Feature", "/All"] if enabled else ["/Disable-Feature"]
+        what = f"turn feature {name} {'on' if enabled else 'off'}"
+        _dism(name, what, *verb, "/NoRestart")
+        if self._state(name)["enabled"] is not enabled:
+            raise Refused(what, "Windows left it as it was", r"see C:\Windows\Logs\DISM\dism.log there")
+
+    def remove(self, request: State, progress: Progress) -> State:
+        name = request["id"]
+        was = before(self.home, "feature", name)
+        if was is not None and self._state(name)["enabled"] is not was:
+            self._set(name, was)
+        self.home.forget("feature", name)
+        return {"feature": {name: None}}
+
+
+def _dism(name: str, what: str, *words: str) -> str:
+    arguments = ["/English", "/Online", *words, f"/FeatureName:{name}", "/Quiet" if "/NoRestart" in words else ""]
+    code, out, err = win32.run("dism.exe", [each for each in arguments if each], timeout_s=1800)
+    if code not in (0, RESTART):
+        said = " ".join(win32.text(out or err).split())[-300:]
+        raise Refused(what, f"dism says {code}: {said}", "check its name, and connect as an administrator")
+    return win32.text(out)
