@@ -95,7 +95,11 @@ class BootServices:
 
     def _order(self, spec: State) -> bytes:
         """What the holder reads."""
-        order = {"job": self.job(spec["name"]), "command": spec["command"], "environment": spec["environment"]}
+        order = {
+            "job": self.job(spec["name"]),
+            "command": spec["command"],
+            "environment": _at_home(spec["environment"]),
+        }
         log = self._folder(spec["name"], "log", spec["name"] + ".log")
         return json.dumps(
             {**order, "log": log, "again": self.again, "pause_s": PAUSE_S, "began": self._began(spec["name"])}
@@ -193,3 +197,9 @@ class BootServices:
 
     def log_tail(self, name: str, lines: int) -> str:
         return holder.tail(self._folder(name, "log", name + ".log"), lines)
+
+
+def _at_home(environment: State) -> State:
+    """Programs find their home by HOME elsewhere, by USERPROFILE here."""
+    home = {"USERPROFILE": environment["HOME"]} if "HOME" in environment else {}
+    return {**home, **environment}

@@ -63,6 +63,21 @@ def test_a_service_without_rights_runs_as_local_service(
     assert not security.allows(home, seen[0], security.READ)
 
 
+def test_a_program_finds_its_home(bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine) -> None:
+    homes: list[str] = []
+
+    def program(process: Process) -> int:
+        homes.append(process.environment["USERPROFILE"])
+        return process.live()
+
+    machine.processes.install(r"C:\work\environment.exe", program)
+    system.define_service({**spec, "environment": {"HOME": r"C:\ProgramData\Ollama"}})
+    system.start_service(SERVICE)
+    until(lambda: homes)
+    assert homes == [r"C:\ProgramData\Ollama"]
+    assert look(system)["spec"]["environment"] == {"HOME": r"C:\ProgramData\Ollama"}
+
+
 def test_a_service_comes_back_with_the_machine(system: Any, spec: dict[str, Any], machine: Machine) -> None:
     system.define_service(spec)
     machine.reboot()
