@@ -279,7 +279,6 @@ SETTINGS = {
 }
 MASKED = "*MASKED*"
 PUBLIC_KEY = "sk-1234"  # LiteLLM's documentation uses it, so LiteLLM itself refuses it
-PLAIN = re.compile(r"[\w./:@%+=,~-]*", re.ASCII)
 
 
 def environment(gateway: Gateway, wiring: Wiring, values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -304,15 +303,11 @@ def _check_master_key(name: str, value: str) -> None:
 
 
 def _as_it_stands(name: str, value: str) -> str:
-    """The value as both generations of Compose read it back: bare, or in single quotes."""
+    """The value, if a line of NAME=value can carry it: start.py and the agent read it back as it stands."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise Nonsense(f"gateway: environment name {name!r} is not a name")
     if MASKED in value:
         raise Nonsense(f"gateway: {name} holds the text {MASKED}: that is a printed plan's mask, not a value")
     if not value.isprintable():
         raise Nonsense(f"gateway: {name} holds a line break or control character: an environment file cannot carry it")
-    if PLAIN.fullmatch(value):
-        return value
-    if "'" in value or "\\" in value or "${" in value:
-        raise Nonsense(f"gateway: {name} holds a quote, a backslash or ${{: Compose would read it differently")
-    return f"'{value}'"
+    return value

@@ -58,7 +58,7 @@ def _write(gateway: Gateway, bind: str) -> list[str]:
     app = joined(gateway.home, "app")
     environment = litellm.environment(gateway, wiring, values)
     paths = {name: joined(gateway.home, name) for name in ("gateway.env", "compose.yaml")}
-    paths |= {name: joined(app, name) for name in ("guard.py", "keys.py", "config.yaml")}
+    paths |= {name: joined(app, name) for name in ("start.py", "guard.py", "keys.py", "config.yaml")}
 
     files.directory(name="Make its directory", path=gateway.home)
     files.directory(name="Make the directory that it sees", path=app)
@@ -77,7 +77,7 @@ def _write(gateway: Gateway, bind: str) -> list[str]:
         text=files.rendered("gateway/compose.yaml.j2", gateway=gateway, bind_address=bind),
         proven_by=proof,
     )
-    for module in ("guard.py", "keys.py"):
+    for module in ("start.py", "guard.py", "keys.py"):
         files.copied(name=f"Write {module}", dest=paths[module], source=f"scripts/gateway/{module}", proven_by=proof)
     files.config(
         name="Write config.yaml",

@@ -48,10 +48,16 @@ def test_on_a_bridge_docker_publishes_the_address() -> None:
 @pytest.mark.parametrize("gateway", [GATEWAY, BRIDGE])
 def test_the_images_own_folder_is_left_alone(gateway: Any) -> None:
     service = compose(gateway)
-    assert service["volumes"] == ["./app:/gateway:ro"]
+    assert service["volumes"] == ["./app:/gateway:ro", "./gateway.env:/run/gateway.env:ro"]
+    assert service["entrypoint"] == ["python3", "/gateway/start.py"]
     assert service["command"][:2] == ["--config", "/gateway/config.yaml"]
     assert service["command"][-2:] == ["--num_workers", "1"]
     assert all(isinstance(word, str) for word in service["command"])
+
+
+def test_docker_is_told_no_secret(tmp_path: Any) -> None:
+    """The runtime keeps a container's environment in files that every user of the machine may read."""
+    assert not {"env_file", "environment"} & set(compose(GATEWAY))
 
 
 def test_the_environment_file_is_one_line_a_name() -> None:
