@@ -83,7 +83,7 @@ class Models:
         return found
 
     def _context(self, tag: str, running: Optional[State], digest: str) -> int:
-        """The context that it was loaded for, in tokens; 0: not in memory. Ollama tells only what the model can take."""
+        """The context that it was loaded for, in tokens; 0: not in memory. Ollama tells only what a model can take."""
         if not running or running["digest"] != digest:
             return 0
         return int(self.home.entry("model", tag).get("context") or running["context_length"])
