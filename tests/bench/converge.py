@@ -24,6 +24,8 @@ FILES = {
         "gateway.env": "/opt/litellm/gateway.env",
         "compose.yaml": "/opt/litellm/compose.yaml",
         "guard.py": "/opt/litellm/app/guard.py",
+        "keys.py": "/opt/litellm/app/keys.py",
+        "start.py": "/opt/litellm/app/start.py",
         "config.yaml": "/opt/litellm/app/config.yaml",
     },
     "g16": {
@@ -45,16 +47,18 @@ def lab() -> dict[str, Any]:
 
 
 def timed(command: list[str], cwd: Path, environment: dict[str, str]) -> float:
-    """Seconds that a command takes; its output only when it fails."""
-    began = time.monotonic()
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    took_s = time.monotonic() - began
-    if done.returncode:
-        sys.exit(
-            f"{' '.join(command[:4])} ended with {done.returncode}:\n{done.stdout.decode(errors='replace')[-3000:]}"
-        )
+    """Seconds that a command takes; its output only when it fails.
+
+    Into a file, not a pipe: Ansible leaves an ssh behind that would hold a pipe open for a minute.
+    """
+    with tempfile.TemporaryFile() as out:
+        began = time.monotonic()
+        done = subprocess.run(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        took_s = time.monotonic() - began
+        if done.returncode:
+            out.seek(0)
+            said = out.read().decode(errors="replace")[-3000:]
+            sys.exit(f"{' '.join(command[:4])} ended with {done.returncode}:\n{said}")
     return took_s
 
 
