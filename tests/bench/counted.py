@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra.connectors.ssh import SSHConnector
-from pyinfra_cli.main import cli
+from pyinfra_cli.main import main as pyinfra
 
 
 def main() -> None:
@@ -28,9 +28,9 @@ def main() -> None:
 
     SSHConnector.run_shell_command = counted_run  # type: ignore[method-assign]
     SSHConnector.put_file = counted_put  # type: ignore[method-assign]
-    atexit.register(lambda: Path(sys.argv[0]).write_text(json.dumps(execs)))
-    sys.argv = sys.argv[1:]
-    cli()
+    report = Path(sys.argv.pop(1))
+    atexit.register(lambda: report.write_text(json.dumps(execs)))
+    pyinfra()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_a_zombie_is_dead() -> None:
     assert not _alive_as(child.pid)
 
 
-@pytest.mark.parametrize("content", ["", "x", "0", str(os.getpid()), "4194304"])
+@pytest.mark.parametrize("content", ["", "x", "0", pytest.param(str(os.getpid()), id="our own"), "4194304"])
 def test_a_pid_file_that_names_no_engine_goes(content: str, tmp_path: Path) -> None:
     pid_file = tmp_path / "dockerd.pid"
     pid_file.write_text(content)
