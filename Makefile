@@ -29,7 +29,7 @@ code_file = .desk/exit-$(1)-$$PPID
 code = $(shell cat $(code_file) 2>/dev/null && rm -f $(code_file))
 end_with = $(if $(filter-out 0,$(1)),$(if $(filter 1,$(1)),@exit 1,$(run)$(if $(filter 130,$(1)),kill -INT $$PPID,exit $(1))))
 
-.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-lab bench-converge
+.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows test-lab bench-converge
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,10 +76,13 @@ $(ran): ran-%:
 	$(run)mkdir -p .desk; if [ -x $(PYTHON) ]; then env -u MAKEFLAGS -u MFLAGS $(desk) $*; \
 		else echo 'there is no .venv here: run `make setup`' >&2; false; fi; echo $$? >$(call code_file,$*)
 
-test: test-unit test-lab ## everything: unit tests, then the lab's suites
+test: test-unit test-windows test-lab ## everything: unit tests, the Windows half, then the lab's suites
 
 test-unit: setup ## without machines, under a minute
-	@$(PYTHON) -m pytest -n 2 tests/unit
+	@$(PYTHON) -m pytest -n 4 tests/unit
+
+test-windows: setup ## the agent's Windows half against stand-ins of Windows
+	@$(PYTHON) -m pytest -n 2 tests/windows
 
 test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
