@@ -9,11 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pyinfra.connectors.ssh import SSHConnector
 from pyinfra_cli.main import main as pyinfra
 
 
 def main() -> None:
+    from pyinfra.connectors.ssh import SSHConnector  # after pyinfra_cli, which patches what paramiko builds on
+
     execs: Counter[str] = Counter()
     run = SSHConnector.run_shell_command
     put = SSHConnector.put_file
