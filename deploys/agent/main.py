@@ -1,7 +1,7 @@
 """The agent: looks at a machine and changes it. Runs on the machine, under the Python that is there.
 
     agent.pyz look     everything managed, as one document     {"asked": [[kind, id, spec]], "programs": [...]}
-    agent.pyz do       one change, as a transaction            {"kind", "id", "verb": "ensure"|"remove", "run", ...}
+    agent.pyz do       one change, as a transaction            {"kind", "id", "verb": "ensure"|"remove"|"note", "run"}
     agent.pyz wait     how far a job is                        {"job": id, "wait_s": seconds}
     agent.pyz read     a file's text, for a before/after       {"id": path, "nonce": str or absent}
     agent.pyz run ID   the detached side of a job
@@ -99,6 +99,9 @@ class Agent:
 
     def work(self, request: State, progress: Progress) -> State:
         kind = self.kinds[request["kind"]]
+        if request["verb"] == "note":
+            self.home.remember(request["kind"], request["id"], spec=request["spec"])
+            return {}
         change = {"ensure": kind.ensure, "remove": kind.remove}[request["verb"]]
         state: State = change(request, progress)
         return state

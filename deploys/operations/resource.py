@@ -5,6 +5,7 @@ Each public operation (files.config, service.running, ...) describes a Resource 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import getpass
 import os
@@ -73,10 +74,16 @@ def ensure(resource: Resource) -> Generator[PyinfraCommand, None, None]:
             raise Stop(str(problem)) from problem
         yield Refuse(str(problem))
         return
+    if why is None and (resource.kind, resource.id) not in known(host).manifest:
+        # Right by chance, or by somebody else: noted, it is looked at with the rest and leaves with the data.
+        spec = known(host).asked[resource.kind, resource.id]
+        resource = dataclasses.replace(resource, verb="note", request=lambda: {"spec": spec}, job=False)
+        why = "as wanted, but not noted as ours"
     if why is None:
         host.noop(f"{resource.kind} {resource.id} is as wanted")
         return
-    known(host).changing.add((resource.kind, resource.id))
+    if resource.verb != "note":
+        known(host).changing.add((resource.kind, resource.id))
     if not state.is_executing:
         report.planned(host, resource.kind, resource.id, why, difference)
     yield Change(resource, why)

@@ -84,6 +84,21 @@ def test_removal_leaves_strangers_alone(project: Project) -> None:
     assert [each.name for each in project.place.rglob("*")] == ["d", "theirs"]
 
 
+def test_what_is_right_already_is_noted_once_as_ours(project: Project) -> None:
+    """So that it is looked at with the rest from then on, and leaves with the data."""
+    (project.place / "d").mkdir(parents=True, mode=0o755)
+    (project.place / "d").chmod(0o755)
+    project.wants(DIRECTORY.format("d"))
+    noted = ("directory", f"{project.place}/d")
+    assert project.plan().said("planned") == [noted]
+    assert project.converge().said("changed") == [noted]
+    assert project.starts[-1] == "do"
+    assert (project.converge().said("changed"), project.starts) == ([], ["look"])
+    project.wants("pass")
+    assert project.converge().said("changed") == [noted]
+    assert not (project.place / "d").exists()
+
+
 def test_refusal_on_the_machine_is_one_sentence_and_ends_the_run_there(project: Project) -> None:
     (project.place / "b").mkdir(parents=True)
     project.wants(file("a"), file("b"), file("c"))
