@@ -1,6 +1,7 @@
-"""No-op converge of the lab, beside Ansible doing the same, in one run: `make bench-converge LAB=1`.
+"""No-op converge of the lab beside Ansible doing the same, and a first converge: `make bench-converge LAB=1`.
 
 Prints medians of several runs, the number of SSH execs, and the floor: pyinfra's start and one connection a machine.
+At the end the lab's two machines are made anew, bare.
 """
 
 from __future__ import annotations
@@ -98,6 +99,22 @@ def ansible(found: dict[str, Any], scratch: Path) -> list[str]:
     return [str(venv / "bin/ansible-playbook"), "-i", str(scratch / "hosts.json"), str(playbook)]
 
 
+def make_bare(found: dict[str, Any]) -> None:
+    """Throw the lab's machines away and have it make them anew."""
+    for machine in found["machines"].values():
+        subprocess.run(["docker", "rm", "--force", "--volumes", machine["container"]], check=True, capture_output=True)
+    timed([sys.executable, "-m", "tests.lab", "up"], REPOSITORY, dict(os.environ))
+
+
+def managed(found: dict[str, Any]) -> dict[str, int]:
+    """How many resources each machine's manifest names."""
+    counts = {}
+    for name, machine in found["machines"].items():
+        command = ["docker", "exec", machine["container"], "cat", "/var/lib/llm-harness/managed.json"]
+        counts[name] = len(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    return counts
+
+
 def main() -> None:
     found = lab()
     environment = {**os.environ, "SECRETS_FILE": f"{found['state']}/secrets.env"}
@@ -121,7 +138,12 @@ def main() -> None:
         base = row("pyinfra's start and one connection a machine", floor)
         noop = row("no-op converge of both machines", ours, f"SSH execs: {execs}")
         other = row("the same by Ansible (pipelined, ControlPersist)", theirs)
-        print(f"\n{other / noop:.1f} times faster than Ansible; {noop / base:.2f} times the floor")
+        print(f"\n{other / noop:.1f} times faster than Ansible; {noop / base:.2f} times the floor\n", flush=True)
+
+        make_bare(found)
+        first = timed(both, REPOSITORY, environment)
+        execs = json.loads(counts.read_text())
+        row("first converge of two bare machines", [first], f"SSH execs: {execs}; resources: {managed(found)}")
 
 
 if __name__ == "__main__":
