@@ -29,7 +29,6 @@ class Machine:
     seen: dict[Identity, State | None] = field(default_factory=dict)
     itself: State | None = None
     manifest: list[Identity] = field(default_factory=list)
-    provenance: State | None = None
     programs: set[str] = field(default_factory=set)
 
 
@@ -55,7 +54,6 @@ def look(host: Host) -> Machine:
     answer = link.ask(host, "look", {"asked": asked, "programs": sorted(machine.programs)})
     machine.itself = answer["machine"]
     machine.manifest = [(kind, name) for kind, name in answer["manifest"]]
-    machine.provenance = answer["provenance"]
     renew(host, answer["state"])
     return machine
 

@@ -6,9 +6,9 @@ import base64
 import difflib
 import hashlib
 import secrets as randomness
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 from pyinfra import host
@@ -78,7 +78,7 @@ def config(
             return "missing"
         if found["sha256"] != sha256:
             return found.get("is") or "content differs"
-        return None if found["access"] == access else f"access is {found['access']}, not {access}"
+        return _access_differs(found, access)
 
     def request() -> dict[str, Any]:
         return {
@@ -90,16 +90,17 @@ def config(
         }
 
     def difference(found: Found) -> str:
-        return "" if found and found["sha256"] == sha256 else before_after(dest, text if found else None, text, secret)
+        same = found is not None and found["sha256"] == sha256
+        return "" if same else before_after(dest, text, is_there=found is not None, secret=secret)
 
     resource = Resource("file", dest, differs, request, difference=difference)
     return wanted(name, resource, sha256=sha256)
 
 
-def before_after(path: str, known_there: str | None, text: str, secret: bool) -> str:
+def before_after(path: str, text: str, *, is_there: bool, secret: bool) -> str:
     """A unified difference between what the machine has and `text`; values of a secret file as `••••` only."""
     nonce = randomness.token_hex(16) if secret else None
-    before = link.ask(host, "read", {"id": path, "nonce": nonce})["text"] if known_there is not None else ""
+    before = link.ask(host, "read", {"id": path, "nonce": nonce})["text"] if is_there else ""
     after = "".join(fingerprinted(text, nonce)) if nonce else text
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "there", "wanted", n=1, lineterm="")
     shown = [line for line in lines if not line.startswith(("---", "+++"))]
@@ -119,9 +120,10 @@ def directory(name: str, path: str, *, access: Access = "everyone") -> Operation
     """Have a directory with that access. It leaves with the data only when it is empty."""
 
     def differs(found: Found) -> str | None:
-        if found is None:
-            return "missing"
-        return None if found["access"] == access else f"access is {found['access']}, not {access}"
+        return "missing" if found is None else _access_differs(found, access)
 
-    kind: Literal["directory"] = "directory"
-    return wanted(name, Resource(kind, path, differs, lambda: {"access": access}))
+    return wanted(name, Resource("directory", path, differs, lambda: {"access": access}))
+
+
+def _access_differs(found: Mapping[str, Any], access: Access) -> str | None:
+    return None if found["access"] == access else f"access is {found['access']}, not {access}"

@@ -69,9 +69,6 @@ class Desk:
         assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
         file.write_text(text.replace(old, new))
 
-    def restore(self, path: str) -> None:
-        shutil.copyfile(REPOSITORY / path, self.checkout / path)
-
 
 @dataclass
 class Machine:
