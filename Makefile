@@ -29,7 +29,8 @@ code_file = .desk/exit-$(1)-$$PPID
 code = $(shell cat $(code_file) 2>/dev/null && rm -f $(code_file))
 end_with = $(if $(filter-out 0,$(1)),$(if $(filter 1,$(1)),@exit 1,$(run)$(if $(filter 130,$(1)),kill -INT $$PPID,exit $(1))))
 
-.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows test-lab bench-converge
+.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows test-lab bench-converge \
+	bench-distance
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,3 +90,6 @@ test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, fault
 
 bench-converge: setup ## LAB=1: a converge that changes nothing, beside Ansible's
 	@$(PYTHON) -m tests.bench.converge
+
+bench-distance: setup ## a machine of the lab from near and far, beside a process per resource (HOST=apex)
+	@$(PYTHON) -m tests.bench.distance
