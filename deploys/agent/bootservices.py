@@ -19,7 +19,7 @@ from typing import Optional
 from . import acl, holder, native, ntfs, schedule, sddl, win32
 from .errors import Refused
 from .fresh import write_new
-from .home import discard
+from .patience import discard, patiently
 from .system import State
 
 START_S = 30.0
@@ -171,7 +171,7 @@ class BootServices:
             return
         self._end(name)
         end = time.monotonic() + START_S
-        ntfs.patiently(lambda: discard(self._began(name)))
+        discard(self._began(name))
         while True:  # while the scheduler still thinks that the old one runs, it starts nothing, and says yes
             schedule.run(self.task(name))
             for _ in range(20):
@@ -193,7 +193,7 @@ class BootServices:
         schedule.delete(self.task(name))
         self._end(name)
         if os.path.isdir(self._folder(name)):
-            ntfs.patiently(lambda: shutil.rmtree(self._folder(name)))
+            patiently(lambda: shutil.rmtree(self._folder(name)))
 
     def log_tail(self, name: str, lines: int) -> str:
         return holder.tail(self._folder(name, "log", name + ".log"), lines)

@@ -19,7 +19,8 @@ from typing import IO, Optional
 
 from .errors import Refused, why_of
 from .files import BLOCK, sha256_of
-from .home import Home, discard
+from .home import Home
+from .patience import discard
 from .system import Progress, State, System
 
 MARK = ".release.json"
@@ -64,7 +65,7 @@ class Releases:
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
             shutil.rmtree(aside, ignore_errors=True)
-            os.mkdir(aside, 0o755)
+            os.mkdir(aside)
             progress({"what": "unpacking"})
             unpack(archive, aside)
             mark = {
@@ -89,17 +90,16 @@ class Releases:
         self.home.unread(directory)
         return {"release": {directory: self.state(directory)}}
 
-    @staticmethod
-    def _name(aside: str, final: str) -> None:
+    def _name(self, aside: str, final: str) -> None:
         """The version appears whole. A damaged one of the same name steps aside first."""
         if os.path.exists(final):
-            broken = f"{os.path.dirname(final)}/.{os.path.basename(final)}.broken"
+            broken = os.path.join(os.path.dirname(final), f".{os.path.basename(final)}.broken")
             shutil.rmtree(broken, ignore_errors=True)
-            os.rename(final, broken)
-            os.rename(aside, final)
+            self.system.replace(final, broken)
+            self.system.replace(aside, final)
             shutil.rmtree(broken, ignore_errors=True)
         else:
-            os.rename(aside, final)
+            self.system.replace(aside, final)
 
     def _fetch(self, request: State, progress: Progress) -> str:
         """The archive in our own folder, whole and proven."""
@@ -254,7 +254,8 @@ def _extract(tar: tarfile.TarFile, into: str) -> None:
 
 def _refuse_outside(names: list[str]) -> None:
     for name in names:
-        if name.startswith(("/", "\\")) or os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+        leads_out = name.startswith(("/", "\\")) or os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")
+        if leads_out or (os.sep == "\\" and ":" in name):  # C:x is another drive's x, a:b a stream of a
             why = f"it holds the name {name!r}, which leads outside"
             raise Refused("unpack what was downloaded", why, "do not trust this archive")
 

@@ -10,11 +10,12 @@ import hmac
 import os
 import shutil
 import stat
-import tempfile
 from typing import Optional
 
 from .errors import Refused, why_of
-from .home import Home, discard
+from .fresh import fresh
+from .home import Home
+from .patience import clear_away, discard
 from .programs import run
 from .system import Progress, State, System
 
@@ -98,16 +99,15 @@ class Files:
             raise Refused(f"write {path}", why_of(error), _fix_for(error)) from error
         finally:
             if temporary:
-                discard(temporary)
+                clear_away(temporary)
 
-    @staticmethod
-    def _temporary(path: str) -> tuple[int, str]:
+    def _temporary(self, path: str) -> tuple[int, str]:
         """A new file beside `path`, 0600. One that a killed agent left there for the same path goes first."""
         folder, prefix = os.path.dirname(path), f".new-{hashlib.sha256(path.encode()).hexdigest()[:8]}-"
         for name in os.listdir(folder):
             if name.startswith(prefix):
                 discard(os.path.join(folder, name))
-        return tempfile.mkstemp(dir=folder, prefix=prefix)
+        return self.system.born_private(folder, prefix)
 
     def _check(self, path: str, temporary: str, arguments: list[str]) -> None:
         """The program's own word that it would accept the file, before the file has its name."""
@@ -120,7 +120,7 @@ class Files:
     def keep(self, path: str) -> None:
         """Copy the present version, with its access, to where `put_back` finds it."""
         kept = self.home.kept(path)
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(kept), prefix=".new-")
+        descriptor, temporary = fresh(os.path.dirname(kept))
         os.close(descriptor)
         try:
             shutil.copyfile(path, temporary)
@@ -130,7 +130,7 @@ class Files:
             )
             self.system.replace(temporary, kept)
         finally:
-            discard(temporary)
+            clear_away(temporary)
 
     def put_back(self, path: str) -> bool:
         """The last good version takes its name again. False when there is none."""
@@ -151,8 +151,11 @@ class Files:
 
     def remove(self, request: State, progress: Progress) -> State:
         path = request["id"]
-        for each in (path, self.home.kept(path), self.home.kept(path) + ".json"):
-            discard(each)
+        try:
+            for each in (path, self.home.kept(path), self.home.kept(path) + ".json"):
+                discard(each)
+        except OSError as error:
+            raise Refused(f"remove {path}", why_of(error), "see who has it open, then converge again") from error
         self.home.forget("file", path)
         return {"file": {path: None}}
 
@@ -195,14 +198,17 @@ class Directories:
 
     def state(self, path: str) -> Optional[State]:
         """A link to a directory counts as the directory that it leads to."""
-        return {"access": self.system.access_of(os.path.realpath(path))} if os.path.isdir(path) else None
+        try:
+            return {"access": self.system.access_of(os.path.realpath(path))} if os.path.isdir(path) else None
+        except OSError as error:
+            raise Refused(f"look at {path}", why_of(error), "look at its permissions") from error
 
     def ensure(self, request: State, progress: Progress) -> State:
         path = request["id"]
         try:
             if not os.path.isdir(path):
                 os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-                os.mkdir(path, 0o700)
+                self.system.make_private(path)
             self.system.grant(path, request["access"])
         except OSError as error:
             raise Refused(f"make directory {path}", why_of(error), "move away what is there") from error

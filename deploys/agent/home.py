@@ -6,16 +6,16 @@ it is a hint, never the truth: lost, the worst is one more look and one restart 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import sys
-import tempfile
 import time
 from typing import Any, Optional, Sequence
 
 from .errors import Refused, why_of
+from .fresh import fresh
+from .patience import clear_away, patiently
 from .system import State, System
 
 LEASE_S = 60
@@ -43,15 +43,14 @@ class Home:
     def read(self, name: str) -> Any:
         """The document, or None when it is absent or unreadable: then it is made anew."""
         try:
-            with open(self.path(name), encoding="utf-8") as file:
-                return json.load(file)
+            return patiently(lambda: _load(self.path(name)))
         except (FileNotFoundError, ValueError, RecursionError):
             return None
 
     def write(self, name: str, document: Any) -> None:
         """Replace the document in one step; never readable by others, not even for a moment."""
         target = self.path(name)
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".new-")
+        descriptor, temporary = fresh(os.path.dirname(target))
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(document, file)
@@ -59,7 +58,7 @@ class Home:
                 os.fsync(file.fileno())
             self.system.replace(temporary, target)
         except OSError as error:
-            discard(temporary)
+            clear_away(temporary)
             raise Refused(f"write {target}", why_of(error), "free some disk space and converge again") from error
 
     # -- the manifest: [{"kind", "id", "spec", ...}], oldest first
@@ -136,7 +135,6 @@ class Home:
         return os.path.join(self.folder("kept"), hashlib.sha256(path.encode()).hexdigest()[:32])
 
 
-def discard(path: str) -> None:
-    """Remove a temporary, if it is there."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+def _load(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)

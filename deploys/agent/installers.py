@@ -10,7 +10,8 @@ from . import win32
 from .downloads import fetch
 from .errors import Refused
 from .files import sha256_of
-from .home import Home, discard
+from .home import Home
+from .patience import discard
 from .system import Progress, State, System
 
 UNINSTALL = (

@@ -13,11 +13,13 @@ import time
 from typing import Callable
 
 from .errors import Refused, why_of
-from .home import Home, discard
+from .home import Home
+from .patience import discard
 from .system import Progress, State, System
 
 WRITE_EVERY_S = 0.5
 START_S = 30
+UNCUT_S = 45  # less than the desk waits for an answer
 UNFINISHED = ("starting", "running")
 
 
@@ -40,14 +42,38 @@ class Jobs:
         present = self.home.read(f"jobs/{job}.json")
         if present and self._alive(present):
             if present["wanted"] == wanted:
+                discard(self._cut_mark(job))
                 return job
-            if "pid" in present:
-                self.system.stop(present["pid"])  # every change is safe to cut: old or new, never half
+            self._cut(job)
+        discard(self._cut_mark(job))
         self.home.write(f"jobs/{job}.request.json", request)
         starting = {"state": "starting", "wanted": wanted, "progress": {}, "until": time.time() + START_S}
         self.home.write(f"jobs/{job}.json", starting)  # from here on only the job itself writes it
         self.system.detach([*interpreter(), "run", job], self.home.path("jobs", f"{job}.log"))
         return job
+
+    def _cut(self, job: str) -> None:
+        """End the job that runs for another request: every change is safe to cut, it is old or new, never half.
+
+        A step that says `uncut` is let finish. The mark comes before the look here, and the look for the mark after
+        the word there: one of the two always sees the other.
+        """
+        self.home.write(f"jobs/{job}.cut", {})
+        end = time.monotonic() + UNCUT_S
+        while True:
+            document = self.home.read(f"jobs/{job}.json")
+            if not (document and self._alive(document)):
+                return
+            if document["state"] == "running" and not document["progress"].get("uncut"):
+                self.system.stop(document["pid"])
+                return
+            if time.monotonic() > end:
+                why = "another converge is in the middle of it and must not be cut there"
+                raise Refused("change it once more", why, "converge again in a minute")
+            time.sleep(0.1)
+
+    def _cut_mark(self, job: str) -> str:
+        return self.home.path("jobs", f"{job}.cut")
 
     def _alive(self, document: State) -> bool:
         if document["state"] == "starting":
@@ -95,10 +121,14 @@ class Jobs:
         written = [0.0]
 
         def progress(state: State) -> None:
+            turns = bool(state.get("uncut")) != bool(document["progress"].get("uncut"))
             document["progress"] = state
-            if time.monotonic() - written[0] > WRITE_EVERY_S:
+            if turns or time.monotonic() - written[0] > WRITE_EVERY_S:
                 written[0] = time.monotonic()
                 self.home.write(f"jobs/{job}.json", document)
+            if turns and os.path.exists(self._cut_mark(job)):
+                document["progress"] = {}
+                raise Refused("go on", "a newer converge wants something else", "see what that one says")
 
         try:
             document.update(answer=work(request, progress), state="done")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
+import sys
 from typing import Sequence
 
 from . import tailnet
@@ -15,7 +15,7 @@ def look(system: System, programs: Sequence[str]) -> State:
     """Everything about the machine itself that roles decide by."""
     return {
         **system.describe(),
-        "python": platform.python_version(),
+        "python": ".".join(map(str, sys.version_info[:3])),
         "gpus": gpus(),
         "tailnet": tailnet.look(),
         "programs": {name: shutil.which(name) is not None for name in programs},

@@ -5,6 +5,7 @@
     agent.pyz wait     how far a job is                        {"job": id, "wait_s": seconds}
     agent.pyz read     a file's text, for a before/after       {"id": path, "nonce": str or absent}
     agent.pyz run ID   the detached side of a job
+    agent.pyz hold F   Windows: keeps a service or a job running, as the order in F says
 
 The request is one line of JSON on stdin (its end is never waited for); the answer is one ASCII document on stdout and
 nothing else. An expected failure is {"error": {what, why, fix}} and exit code 1; a traceback is a bug.
@@ -17,7 +18,7 @@ import os
 import sys
 from typing import Any, Optional
 
-from .errors import Refused
+from .errors import Refused, why_of
 from .home import Home
 from .jobs import Jobs
 from .system import Progress, State, System, no_progress
@@ -26,9 +27,9 @@ from .system import Progress, State, System, no_progress
 def this_system() -> System:
     """The half that fits the machine. The only place that asks which one it is."""
     if os.name == "nt":
-        raise Refused(
-            "work on this machine", "the agent does not drive Windows yet", "put it into group linux, or wait"
-        )
+        from .windows import Windows
+
+        return Windows()
     from .posix import Posix
 
     return Posix()
@@ -43,7 +44,7 @@ def kinds(system: System, home: Home) -> dict[str, Any]:
     from .services import Services
     from .tailnet import Serve
 
-    every = {
+    every: dict[str, Any] = {
         "file": Files,
         "directory": Directories,
         "release": Releases,
@@ -52,6 +53,10 @@ def kinds(system: System, home: Home) -> dict[str, Any]:
         "compose": Compose,
         "serve": Serve,
     }
+    if system.describe()["os"] == "windows":
+        from . import windowskinds
+
+        every.update(windowskinds.kinds())
     return {name: kind(system, home) for name, kind in every.items()}
 
 
@@ -136,6 +141,10 @@ def _request() -> State:
 
 
 def main() -> int:
+    if sys.argv[1] == "hold":
+        from .holder import hold
+
+        return hold(sys.argv[2])
     os.umask(0o022)  # a stricter one of this machine must not close what everyone shall read
     if sys.argv[1] == "run":
         agent = this_agent()
@@ -149,6 +158,9 @@ def main() -> int:
         answer, code = verb(request), 0
     except Refused as refused:
         answer, code = {"error": refused.to_json()}, 1
+    except OSError as error:
+        refusal = Refused(f"{sys.argv[1]} what was asked", why_of(error), "look at that on the machine; or report it")
+        answer, code = {"error": refusal.to_json()}, 1
     with answer_to:
         json.dump(answer, answer_to)
         answer_to.write("\n")

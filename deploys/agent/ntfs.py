@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-from typing import Any, Callable
 
 from . import sddl, win32
 from .errors import Refused
-
-IN_USE = {5, 32}  # the target, or the source, is open: antivirus, an editor, a reader
-RETRY_S = 5.0
+from .patience import patiently
 
 
 def secure(path: str, wanted: sddl.Descriptor) -> None:
@@ -27,17 +23,3 @@ def replace(temporary: str, path: str) -> None:
     if os.path.isfile(path) and not os.stat(path).st_mode & stat.S_IWRITE:
         os.chmod(path, stat.S_IWRITE)  # marked read-only by hand
     patiently(lambda: os.replace(temporary, path), give_up=os.path.isdir(path))
-
-
-def patiently(change: Callable[[], Any], give_up: bool = False) -> None:
-    """Do it, again and again while it is refused because something is open: 10 ms, doubling, 5 s in all."""
-    end, pause = time.monotonic() + RETRY_S, 0.01
-    while True:
-        try:
-            change()
-            return
-        except OSError as error:
-            if give_up or getattr(error, "winerror", None) not in IN_USE or time.monotonic() > end:
-                raise
-        time.sleep(pause)
-        pause = min(pause * 2, 0.5)

@@ -13,6 +13,7 @@ import subprocess
 from typing import Any, Callable, Optional, Sequence
 
 from .errors import Refused, why_of
+from .fresh import fresh
 from .programs import run
 from .system import State
 from .units import parse_unit, render_unit
@@ -65,6 +66,9 @@ class Posix:
         finally:
             os.close(directory)
 
+    def born_private(self, directory: str, prefix: str) -> tuple[int, str]:
+        return fresh(directory, prefix)
+
     def make_private(self, path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         os.chmod(path, 0o700)
@@ -99,6 +103,10 @@ class Posix:
     def stop(self, pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # it leads its own session
+
+    # -- containers
+    def docker(self) -> State:
+        return {"folders": [], "environment": {}}
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

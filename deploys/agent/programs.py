@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
+
+NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # a word that only Windows has
+
+NOTHING: Mapping[str, str] = {}
 
 
 class Done(NamedTuple):
@@ -19,11 +24,20 @@ class Done(NamedTuple):
         return lines[-1] if lines else f"exit code {self.code}"
 
 
-def run(arguments: Sequence[str], timeout_s: float = 300) -> Done:
-    """Run to its end. Raises OSError when there is no such program; after `timeout_s` it is killed: code 124."""
+def run(arguments: Sequence[str], timeout_s: float = 300, environment: Mapping[str, str] = NOTHING) -> Done:
+    """Run to its end, with `environment` on top of ours.
+
+    Raises OSError when there is no such program; after `timeout_s` it is killed: code 124.
+    """
     try:
         done = subprocess.run(
-            list(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout_s
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout_s,
+            env={**os.environ, **environment},
+            creationflags=NO_WINDOW,
         )
     except subprocess.TimeoutExpired:
         return Done(124, "", f"{arguments[0]} did not end within {timeout_s:g} s")

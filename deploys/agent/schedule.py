@@ -11,7 +11,7 @@ from typing import Optional
 from . import win32
 from .errors import Refused
 from .fresh import write_new
-from .home import discard
+from .patience import discard
 from .system import State
 from .taskxml import decode, render, tree
 

@@ -27,6 +27,9 @@ class System(Protocol):
     def replace(self, temporary: str, path: str) -> None:
         """Put `temporary` where `path` is, atomically and durably: readers see the old or the new."""
 
+    def born_private(self, directory: str, prefix: str) -> tuple[int, str]:
+        """A new, empty file that only administrators can open: (descriptor to write to, path)."""
+
     def make_private(self, path: str) -> None:
         """A directory that only administrators can enter."""
 
@@ -42,6 +45,10 @@ class System(Protocol):
 
     def stop(self, pid: int) -> None:
         """End a process that `detach` started, with its whole tree."""
+
+    # -- containers
+    def docker(self) -> State:
+        """{"folders": where docker may be beyond PATH, "environment": what it needs to reach its engine}"""
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import socket
@@ -13,8 +12,8 @@ from typing import Optional, Sequence
 from . import acl, ntfs, schedule, sddl, win32
 from .bootservices import BootServices
 from .errors import Refused
-from .fresh import write_new
-from .home import discard
+from .fresh import fresh, write_new
+from .patience import discard
 from .system import State
 
 START_S = 30.0
@@ -59,6 +58,17 @@ class Windows:
     def replace(self, temporary: str, path: str) -> None:
         ntfs.replace(temporary, path)
 
+    def born_private(self, directory: str, prefix: str) -> tuple[int, str]:
+        """Empty, it has what its folder hands down, which is not yet what it shall hold."""
+        descriptor, path = fresh(directory, prefix)
+        try:
+            self.grant(path, "administrators")
+        except (OSError, Refused):
+            os.close(descriptor)
+            discard(path)
+            raise
+        return descriptor, path
+
     def make_private(self, path: str) -> None:
         os.makedirs(path, exist_ok=True)
         self.grant(path, "administrators")
@@ -85,7 +95,7 @@ class Windows:
         finally:
             schedule.delete(task)
             for each in (path, path + ".began"):
-                ntfs.patiently(functools.partial(discard, each))
+                discard(each)
         return min(win32.job_processes(job), key=win32.created, default=0)
 
     def started(self, pid: int) -> str:
@@ -109,6 +119,17 @@ class Windows:
             doomed.update(found)
             for each in alive:
                 _end(each)
+
+    # -- containers
+    def docker(self) -> State:
+        """Docker Desktop's own place; its engine by name, as contexts belong to the user who started it; a
+        configuration without `credsStore`: that asks the credentials of a logon session, and SSH's has none."""
+        programs = os.environ.get("PROGRAMFILES", r"C:\Program Files")
+        environment = {
+            "DOCKER_HOST": "npipe:////./pipe/dockerDesktopLinuxEngine",
+            "DOCKER_CONFIG": os.path.join(self.home, "docker"),
+        }
+        return {"folders": [rf"{programs}\Docker\Docker\resources\bin"], "environment": environment}
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

@@ -11,14 +11,6 @@ TRAPS = {
     "tempfile": "tries names for hours in a folder that refuses",
     "platform": "asks WMI, which is refused to a network logon and crashes",
 }
-# Shared modules that still do; each leaves this list when it is changed, and none may come in.
-WAITING = {
-    ("files.py", "tempfile"),
-    ("files.py", "mkdir(mode)"),
-    ("home.py", "tempfile"),
-    ("machine.py", "platform"),
-    ("downloads.py", "mkdir(mode)"),
-}
 
 
 def traps(path: Path) -> set[tuple[str, str]]:
@@ -36,7 +28,7 @@ def traps(path: Path) -> set[tuple[str, str]]:
 
 def test_no_trap_is_used() -> None:
     found = {trap for path in AGENT.glob("*.py") if path.name not in LINUX_ONLY for trap in traps(path)}
-    assert not found - WAITING
+    assert not found
 
 
 def test_nothing_for_windows_names_an_account_in_english() -> None:

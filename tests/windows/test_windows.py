@@ -95,7 +95,7 @@ def test_replace_waits_for_a_reader(bench: Bench, system: Any) -> None:
 
 
 def test_replace_gives_up_and_leaves_the_old_one(bench: Bench, system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.load("ntfs"), "RETRY_S", 0.1)
+    monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
     old, new = path(bench, "old"), path(bench, "new")
     bench.write(old, b"old")
     bench.write(new, b"new")

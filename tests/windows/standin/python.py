@@ -492,10 +492,7 @@ def interpreter(machine: Machine) -> Callable[[Process], int]:
             return 1
         world = World(machine, process, arguments)
         try:
-            if arguments[1] == "hold":
-                code: int = world.load(f"{AGENT}.holder").hold(arguments[2])
-            else:
-                code = world.load(f"{AGENT}.main").main()
+            code: int = world.load(f"{AGENT}.main").main()
         except SystemExit as problem:
             code = int(problem.code or 0)
         return code
