@@ -357,7 +357,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
 
     `data` is what pyinfra hands to the deploy of machine `name`. Raises Nonsense.
     """
-    _right_classes(name, data)
+    right_classes(name, data, one=CLASSES, several=LISTS)
     gateway: Gateway | None = data.get("gateway")
     ollama: Ollama | None = data.get("ollama")
     models: Sequence[Model] = data.get("models", ())
@@ -365,8 +365,8 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
     routes: Sequence[Route] = data.get("routes", ())
     if "OLLAMA_HOST" in data.get("ollama_environment", {}):
         raise Nonsense(f"{name}: ollama_environment must not set OLLAMA_HOST: Ollama stays on loopback")
-    _once(name, "models", [each.tag for each in models])
-    _once(name, "lanes and routes", [*(lane.name for lane in lanes), *(route.name for route in routes)])
+    once(name, "models", [each.tag for each in models])
+    once(name, "lanes and routes", [*(lane.name for lane in lanes), *(route.name for route in routes)])
     if gateway and ollama and gateway.port == ollama.port:
         raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
     _check_gpu(name, data.get("gpu"), models)
@@ -375,22 +375,25 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
 
 CLASSES: Mapping[str, type] = {
     **{"agent": Agent, "brain": Brain, "gateway": Gateway, "gateway_place": GatewayPlace, "gpu": Gpu, "needs": Needs},
-    **{"ollama": Ollama, "ssh": Ssh, "tailnet": Tailnet, "models": Model, "lanes": Lane, "routes": Route},
+    **{"ollama": Ollama, "ssh": Ssh, "tailnet": Tailnet},
 }
+LISTS: Mapping[str, type] = {"models": Model, "lanes": Lane, "routes": Route}
 
 
-def _right_classes(machine: str, data: Mapping[str, Any]) -> None:
-    """Each name of the data holds what it says: `models` a list of Model, `gateway` a Gateway."""
-    for name, wanted in CLASSES.items():
+def right_classes(
+    machine: str, data: Mapping[str, Any], *, one: Mapping[str, type], several: Mapping[str, type]
+) -> None:
+    """Each name of the data holds what it says: `gateway` one Gateway, `models` a list of Model. Raises Nonsense."""
+    for name, wanted in {**one, **several}.items():
         value = data.get(name)
-        several = name in ("models", "lanes", "routes")
-        for each in value or () if several and isinstance(value, (list, tuple)) else (value,):
+        for each in value or () if name in several and isinstance(value, (list, tuple)) else (value,):
             if each is not None and not isinstance(each, wanted):
-                listed = f"a list of {wanted.__name__}" if several else f"a {wanted.__name__}"
+                listed = f"a list of {wanted.__name__}" if name in several else f"a {wanted.__name__}"
                 raise Nonsense(f"{machine}: {name} holds {each!r}, and must be {listed}")
 
 
-def _once(machine: str, what: str, names: Sequence[str]) -> None:
+def once(machine: str, what: str, names: Sequence[str]) -> None:
+    """Refuse a list that names one thing twice. Raises Nonsense."""
     twice = sorted({each for each in names if list(names).count(each) > 1})
     if twice:
         raise Nonsense(f"{machine}: {what} name {', '.join(twice)} twice: keep one")

@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES, MAX_FUNCTION_LINES = 300, 60
 
+SCHEMAS = {"schema": "schema", "system_schema": "schema"}
+
 # What each part of the project may import of the project itself.
 ALLOWED = {
     "host file": {"roles"},
@@ -21,7 +23,7 @@ ALLOWED = {
     "operations": {"operations", "facts", "lib", "schema"},
     "facts": {"facts", "lib", "schema"},
     "lib": {"lib", "schema"},
-    "schema": set(),
+    "schema": {"schema"},
     "group_data": {"schema", "lib"},
     "inventory": {"schema"},
     "agent": {"agent"},
@@ -47,7 +49,9 @@ def part_of(path: Path) -> str | None:
     if name.startswith("deploys/"):
         pieces = name.split("/")
         return (
-            pieces[1] if len(pieces) > 2 else {"schema.py": "schema", "__init__.py": None}.get(pieces[1], "host file")
+            pieces[1]
+            if len(pieces) > 2
+            else {**SCHEMAS, "__init__": None}.get(pieces[1].removesuffix(".py"), "host file")
         )
     for part in ("group_data", "scripts", "tests/verify"):
         if name.startswith(f"{part}/"):
@@ -59,7 +63,7 @@ def part_of_module(module: str) -> str | None:
     """Which part of the project a module is; None when it is none of the project's."""
     pieces = module.split(".")
     if pieces[0] == "deploys":
-        return pieces[1] if len(pieces) > 1 else "deploys"
+        return SCHEMAS.get(pieces[1], pieces[1]) if len(pieces) > 1 else "deploys"
     return pieces[0] if pieces[0] in ("scripts", "tests", "group_data", "inventory", "agent") else None
 
 
@@ -119,10 +123,13 @@ def test_no_way_of_importing_is_overlooked(place: str, source: str, module: str)
     assert part_of_module(module) == "agent"
 
 
-def test_schema_knows_the_standard_library_and_one_error_class() -> None:
-    path = ROOT / "deploys" / "schema.py"
-    others = {each for each in imports(path, parsed(path)) if each.split(".")[0] not in sys.stdlib_module_names}
-    assert others == {"pyinfra.api.exceptions"}
+@pytest.mark.parametrize(
+    ("name", "others"), [("schema", {"pyinfra.api.exceptions"}), ("system_schema", {"deploys.schema"})]
+)
+def test_schema_knows_the_standard_library_and_one_error_class(name: str, others: set[str]) -> None:
+    path = ROOT / "deploys" / f"{name}.py"
+    found = {each for each in imports(path, parsed(path)) if each.split(".")[0] not in sys.stdlib_module_names}
+    assert found == others
 
 
 AGENT = [path for path in PYTHON if part_of(path) == "agent"]
