@@ -37,7 +37,10 @@ def expanded(text: str) -> str:
 
 
 class Variables:
-    """Kind `variable`. Identity: "machine/NAME" or "user/NAME". State: {"value"} raw, or None."""
+    """Kind `variable`. Identity: "machine/NAME" or "user/NAME".
+
+    State: {"value": raw, "expands": whether readers fill in its `%NAMES%`}, or None.
+    """
 
     def __init__(self, system: System, home: Home) -> None:
         self.home = home
@@ -48,24 +51,30 @@ class Variables:
     @staticmethod
     def _state(name: str) -> Optional[State]:
         found = read(*_apart(name))
-        return found and {"value": found["data"]}
+        return found and {"value": found["data"], "expands": found["type"] == "expand"}
 
     def ensure(self, request: State, progress: Progress) -> State:
-        """`request`: id, value. What holds `%` is expanded by whoever reads it; else the type there was stays."""
+        """`request`: id, value (None: it must not be there). What holds `%` is expanded by whoever reads it; else the
+        type there was stays."""
         name, value = request["id"], request["value"]
         key, variable = _apart(name)
         if variable.lower() == "path":
             raise Refused(f"set {name}", "it would replace every entry", "use a PATH entry")
-        if "=" in variable or "\0" in value or len(value) > LONGEST:
+        if "=" in variable or "\0" in (value or "") or len(value or "") > LONGEST:
             raise Refused(f"set {name}", "Windows takes no such name or value", "correct it in group_data")
         present = read(key, variable)
         note_before(self.home, "variable", name, present)
-        kind = present["type"] if present and present["type"] in ("string", "expand") else ""
-        if "%" in value or not kind:
-            kind = "expand" if "%" in value else "string"
-        write(key, variable, {"type": kind, "data": value})
-        win32.broadcast()
+        wanted = None if value is None else {"type": self._type(present, value), "data": value}
+        if present != wanted:
+            write(key, variable, wanted)
+            win32.broadcast()
         return {"variable": self.look({name: {}})}
+
+    @staticmethod
+    def _type(present: Optional[State], value: str) -> str:
+        if "%" in value:
+            return "expand"
+        return present["type"] if present and present["type"] in ("string", "expand") else "string"
 
     def remove(self, request: State, progress: Progress) -> State:
         name = request["id"]

@@ -9,6 +9,7 @@ from . import win32
 from .errors import Refused
 from .home import Home
 from .keeping import before, note_before
+from .reboots import Reboots
 from .system import Progress, State, System
 
 RESTART = 3010
@@ -19,6 +20,7 @@ class Features:
     """Kind `feature`. Identity: its name, such as "VirtualMachinePlatform". State: {"enabled", "pending"}."""
 
     def __init__(self, system: System, home: Home) -> None:
+        self.system = system
         self.home = home
 
     def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
@@ -32,11 +34,13 @@ class Features:
         return {"enabled": STATES.get(state, False), "pending": state.endswith("pending")}
 
     def ensure(self, request: State, progress: Progress) -> State:
-        """`request`: id, enabled (bool). Never restarts: that is said by `reboot`."""
+        """`request`: id, enabled (bool). Never restarts: the answer tells who waits for that."""
         name = request["id"]
-        note_before(self.home, "feature", name, self._state(name)["enabled"])
-        self._set(name, request["enabled"])
-        return {"feature": self.look({name: {}})}
+        present = self._state(name)["enabled"]
+        note_before(self.home, "feature", name, present)
+        if present is not request["enabled"]:
+            self._set(name, request["enabled"])
+        return {"feature": self.look({name: {}}), "reboot": Reboots(self.system, self.home).look({"pending": {}})}
 
     def _set(self, name: str, enabled: bool) -> None:
         verb = ["/Enable-Feature", "/All"] if enabled else ["/Disable-Feature"]

@@ -12,6 +12,7 @@ from .errors import Refused
 from .files import sha256_of
 from .home import Home
 from .patience import discard
+from .reboots import Reboots, boot
 from .system import Progress, State, System
 
 UNINSTALL = (
@@ -37,17 +38,21 @@ def installed(name: str) -> Optional[str]:
 
 
 class Installers:
-    """Kind `installer`. Identity: the name under which Windows lists it. State: {"version", "restart"} or None."""
+    """Kind `installer`. Identity: the name under which Windows lists it.
+
+    State: {"version", "restart": whether it waits for one} or None.
+    """
 
     def __init__(self, system: System, home: Home) -> None:
+        self.system = system
         self.home = home
 
     def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
         found: dict[str, Optional[State]] = {}
         for name in asked:
             version = installed(name)
-            wants_restart = bool(self.home.entry("installer", name).get("restart"))
-            found[name] = None if version is None else {"version": version, "restart": wants_restart}
+            waits = self.home.entry("installer", name).get("restart") == boot()
+            found[name] = None if version is None else {"version": version, "restart": waits}
         return found
 
     def ensure(self, request: State, progress: Progress) -> State:
@@ -63,9 +68,9 @@ class Installers:
         if installed(name) is None:
             why = "its installer was content, but Windows does not list it"
             raise Refused(f"install {name}", why, "check the name and the arguments in group_data")
-        self.home.remember("installer", name, restart=code in RESTART)
+        self.home.remember("installer", name, restart=boot() if code in RESTART else "")
         discard(path)
-        return {"installer": self.look({name: {}})}
+        return {"installer": self.look({name: {}}), "reboot": Reboots(self.system, self.home).look({"pending": {}})}
 
     def _fetched(self, request: State, progress: Progress) -> str:
         ending = os.path.splitext(request["url"].partition("?")[0])[1].lower() or ".exe"

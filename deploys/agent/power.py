@@ -16,6 +16,7 @@ SETTINGS = {
     "sleep": (SLEEP, "29f6c1db-86da-48c5-9fdb-f2b67b1f44da"),
     "hibernate": (SLEEP, "9d7815a6-7ee4-497e-8888-515a05f02364"),
 }
+VERBS = {"plugged_s": "/setacvalueindex", "battery_s": "/setdcvalueindex"}
 
 
 class Power:
@@ -38,18 +39,18 @@ class Power:
         return {"plugged_s": int(numbers[-2], 16), "battery_s": int(numbers[-1], 16)}
 
     def ensure(self, request: State, progress: Progress) -> State:
-        """`request`: id, plugged_s, battery_s."""
+        """`request`: id, plugged_s, battery_s; None leaves it as it is."""
         name = request["id"]
         note_before(self.home, "power", name, self._state(name))
-        self._set(name, request)
+        self._set(name, {word: request[word] for word in VERBS if request[word] is not None})
         return {"power": self.look({name: {}})}
 
     def _set(self, name: str, wanted: State) -> None:
-        for verb, word in (("/setacvalueindex", "plugged_s"), ("/setdcvalueindex", "battery_s")):
-            self._powercfg(name, verb, "SCHEME_CURRENT", *SETTINGS[name], str(wanted[word]))
+        for word in wanted:
+            self._powercfg(name, VERBS[word], "SCHEME_CURRENT", *SETTINGS[name], str(wanted[word]))
         self._powercfg(name, "/setactive", "SCHEME_CURRENT")
         found = self._state(name)
-        if any(found[word] != wanted[word] for word in found):
+        if any(found[word] != wanted[word] for word in wanted):
             raise Refused(f"set power setting {name}", f"Windows keeps {found}", "see whether a policy sets it")
 
     @staticmethod

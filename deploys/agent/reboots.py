@@ -19,9 +19,15 @@ ALREADY_ASKED = 1190
 SYSTEM_PROCESS = 4
 
 
-def pending() -> list[str]:
+def boot() -> str:
+    """An identity of this boot."""
+    return str(win32.created(SYSTEM_PROCESS))
+
+
+def pending(home: Home) -> list[str]:
     """Who waits for one. Files to be renamed are left out: harmless updaters leave them all the time."""
-    return [who for who, key in KEYS.items() if win32.values(key) is not None]
+    ours = [each["id"] for each in home.manifest() if each["kind"] == "installer" and each.get("restart") == boot()]
+    return [*(who for who, key in KEYS.items() if win32.values(key) is not None), *ours]
 
 
 class Reboots:
@@ -31,12 +37,12 @@ class Reboots:
         self.home = home
 
     def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {name: {"pending": pending(), "boot": str(win32.created(SYSTEM_PROCESS))} for name in asked}
+        return {name: {"pending": pending(self.home), "boot": boot()} for name in asked}
 
     def ensure(self, request: State, progress: Progress) -> State:
         """Restart in some seconds, only if it is pending. The desk waits for another `boot`."""
         name = request["id"]
-        if pending():
+        if pending(self.home):
             words = ["/r", "/t", "5", "/d", "p:2:4"]
             code, out, err = win32.run("shutdown.exe", words)
             if code not in (0, ALREADY_ASKED):

@@ -54,13 +54,14 @@ class RegistryValues:
         return {name: read(*_apart(name)) for name in asked}
 
     def ensure(self, request: State, progress: Progress) -> State:
-        """`request`: id, type ("string", "expand", "dword", "qword", "multi", "binary"), data."""
+        """`request`: id, type ("string", "expand", "dword", "qword", "multi", "binary"), data (None: not there)."""
         name = request["id"]
         key, value = _apart(name)
         if key.lower() == rules.KEY.lower() or (key.lower().startswith(SERVICES.lower() + "\\") and value == "Start"):
             raise Refused(f"set {name}", "Windows does not see it when it is written there", "use its own resource")
         note_before(self.home, "registry_value", name, read(key, value))
-        write(key, value, {"type": request["type"], "data": request["data"]})
+        wanted = {"type": request["type"], "data": request["data"]}
+        write(key, value, wanted if request["data"] is not None else None)
         return {"registry_value": self.look({name: {}})}
 
     def remove(self, request: State, progress: Progress) -> State:

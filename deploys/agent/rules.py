@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from .system import State
 
@@ -135,6 +135,29 @@ def opens(found: State, rule: State) -> bool:
     """Whether `found`, somebody else's, lets in what `rule` lets in, from more places than `rule` does."""
     wider = not found["remote"] or not set(found["remote"]) <= set(rule["remote"])
     return bool(rule["remote"]) and found["action"] == rule["action"] == "allow" and wider and _meet(found, rule)
+
+
+def widens(found: State, rule: State) -> bool:
+    """Whether `found` opens it to places that `rule` does not name, even by the addresses that they come in at.
+
+    Whoever reaches an address of a network is taken to be in that network: Tailscale's own rule widens nothing.
+    """
+    inside = found["local"] and all(_within(each, rule["remote"]) for each in found["local"])
+    return opens(found, rule) and not inside
+
+
+def _within(address: str, networks: Sequence[str]) -> bool:
+    try:
+        ours = ipaddress.ip_network(address)
+        places = [ipaddress.ip_network(each) for each in networks]
+    except ValueError:  # a range or a word
+        return False
+    return any(ours.network_address in each and ours.broadcast_address in each for each in places)
+
+
+def silences(spec: State) -> bool:
+    """Whether it only wants rules of that name to be off, whatever they say."""
+    return "enabled" in spec and "action" not in spec
 
 
 def _meet(found: State, rule: State) -> bool:

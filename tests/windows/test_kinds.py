@@ -47,17 +47,28 @@ def value(bench: Bench, key: str, name: str) -> Any:
 def test_a_variable(bench: Bench) -> None:
     kind, which = Kind(bench, "variable"), f"user/{NAME}"
     assert kind.look(which) is None
-    assert kind.ensure(which, value="one") == {"value": "one"}
+    assert kind.ensure(which, value="one") == {"value": "one", "expands": False}
     assert value(bench, ENVIRONMENT, NAME) == (1, "one")
     bench.load("win32").set_value(ENVIRONMENT, NAME, 1, "by hand")
-    assert kind.look(which) == {"value": "by hand"}
+    assert kind.look(which) == {"value": "by hand", "expands": False}
     kind.ensure(which, value="%USERPROFILE%\\x")
     assert value(bench, ENVIRONMENT, NAME) == (2, "%USERPROFILE%\\x")
     kind.ensure(which, value="plain")
     assert value(bench, ENVIRONMENT, NAME) == (2, "plain")
+    assert kind.ensure(which, value=None) is None
+    assert kind.ensure(which, value=None) is None
     kind.remove(which)
     assert kind.look(which) is None
     kind.remove(which)
+
+
+def test_a_variable_that_was_there_and_must_not_be_comes_back(bench: Bench) -> None:
+    kind, which = Kind(bench, "variable"), f"user/{NAME}"
+    bench.load("win32").set_value(ENVIRONMENT, NAME, 2, "%TEMP%\\theirs")
+    assert kind.ensure(which, value=None) is None
+    kind.remove(which)
+    assert value(bench, ENVIRONMENT, NAME) == (2, "%TEMP%\\theirs")
+    bench.load("win32").delete_value(ENVIRONMENT, NAME)
 
 
 def test_a_variable_that_was_there_comes_back(bench: Bench) -> None:
@@ -125,6 +136,7 @@ def test_registry_values(bench: Bench, kind_word: str, data: Any, raw: Any) -> N
     bench.load("win32").set_value(KEY, "One", 1, "by hand")
     assert kind.look(which) == {"type": "string", "data": "by hand"}
     kind.ensure(which, type=kind_word, data=data)
+    assert kind.ensure(which, type=kind_word, data=None) is None
     kind.remove(which)
     assert kind.look(which) is None
 

@@ -17,7 +17,7 @@ from .standin.machine import Machine
 from .standin.processes import Process
 from .standin.registry import MACHINE_ENVIRONMENT, SZ
 from .standin.tools import CBS
-from .test_kinds import RULE, Kind
+from .test_kinds import RULE, Kind, netsh
 
 UNINSTALL = r"HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall"
 
@@ -70,6 +70,47 @@ def test_rules_of_others_are_told(bench: StandInBench, machine: Machine) -> None
     assert found["as_wanted"]
     assert found["blocked_by"] == ["ollama.exe"]
     assert found["opened_by"] == ["Tailscale-In"]
+    assert found["widened_by"] == []  # it is bound to an address of the tailnet
+    machine.firewall.put("{0}", "v2.31|Action=Allow|Active=TRUE|Dir=In|Protocol=6|LPort=45999|Name=wide|")
+    assert Kind(bench, "firewall_rule").look("gateway", RULE)["widened_by"] == ["wide"]
+
+
+def test_a_rule_of_others_is_switched_off_and_comes_back(
+    bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    kind, which = Kind(bench, "firewall_rule"), "two ports"
+    before, off = machine.firewall.rules(), {"enabled": False}
+    assert kind.look("none", off) is None
+    assert kind.ensure("none", spec=off) is None
+    kind.remove("none")
+    assert kind.look(which, off)["differs"] == ["enabled"]
+    assert kind.ensure(which, spec=off)["as_wanted"]
+    changed = {name for name, rule in machine.firewall.rules().items() if before[name] != rule}
+    assert [before[each].replace("Active=TRUE", "Active=FALSE") for each in changed] == [
+        machine.firewall.rules()[each] for each in changed
+    ]
+    assert kind.ensure(which, spec=off)["as_wanted"]
+    kind.remove(which)
+    assert machine.firewall.rules() == before
+    kind.ensure(which, spec=off)
+    machine.firewall.rules()
+    netsh(bench, "delete", "rule", f"name={which}")
+    kind.remove(which)  # whoever deleted it meant it
+    assert kind.look(which, off) is None
+    machine.firewall.put("{1}", before[changed.pop()])
+    machine.processes.install(r"C:\Windows\System32\netsh.exe", lambda process: 0)
+    with pytest.raises(refused, match="leaves it on"):
+        kind.ensure(which, spec=off)
+
+
+def test_a_rule_of_others_under_our_name_comes_back(bench: StandInBench, machine: Machine) -> None:
+    kind = Kind(bench, "firewall_rule")
+    netsh(bench, "add", "rule", "name=gateway", "dir=in", "action=allow", "protocol=tcp", "localport=4001")
+    before = kind.look("gateway", {**RULE, "ports": [4001], "remote": [], "description": ""})
+    assert before["as_wanted"]
+    assert kind.ensure("gateway", spec=RULE)["as_wanted"]
+    kind.remove("gateway")
+    assert kind.look("gateway", {**RULE, "ports": [4001], "remote": [], "description": ""}) == before
 
 
 def test_a_rule_that_windows_keeps_otherwise(bench: StandInBench, machine: Machine, refused: Any) -> None:
@@ -128,6 +169,7 @@ def test_power(bench: StandInBench, machine: Machine, refused: Any, monkeypatch:
     kind = Kind(bench, "power")
     assert kind.look("sleep") == {"plugged_s": 1800, "battery_s": 900}
     assert kind.ensure("sleep", plugged_s=0, battery_s=600) == {"plugged_s": 0, "battery_s": 600}
+    assert kind.ensure("sleep", plugged_s=60, battery_s=None) == {"plugged_s": 60, "battery_s": 600}
     kind.remove("sleep")
     assert kind.look("sleep") == {"plugged_s": 1800, "battery_s": 900}
     machine.processes.install(r"C:\Windows\System32\powercfg.exe", lambda process: 1)
@@ -246,6 +288,11 @@ def test_an_installer(
     assert kind.ensure("Program", **order) == {"version": "1.2", "restart": True}
     assert [each[1:] for each in setup.commands] == [["/VERYSILENT"]] * 2
     assert not bench.exists(rf"{bench.home}\downloads\{order['sha256']}.exe")
+    restart = Kind(bench, "reboot")
+    assert restart.look("pending")["pending"] == ["Program"]
+    machine.reboot()
+    assert restart.look("pending")["pending"] == []
+    assert kind.look("Program") == {"version": "1.2", "restart": False}
     kind.remove("Program")
     assert kind.look("Program") == {"version": "1.2", "restart": False}
 
