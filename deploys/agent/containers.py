@@ -5,21 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
-import subprocess
 import time
 import urllib.error
 import urllib.request
 from typing import Optional, Sequence
 
+from .dockers import PROJECT, Docker
 from .errors import Refused, why_of
 from .files import Files
 from .home import Home
-from .programs import run
 from .services import answers
 from .system import Progress, State, System
-
-PROJECT = "com.docker.compose.project"
 
 
 class Compose:
@@ -32,12 +28,13 @@ class Compose:
     def __init__(self, system: System, home: Home) -> None:
         self.system = system
         self.home = home
+        self.docker = Docker(system)
 
     def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
         return {project: self.state(project, spec) for project, spec in asked.items()}
 
     def state(self, project: str, spec: State) -> Optional[State]:
-        found = containers(project)
+        found = self.docker.containers(project)
         if not found:
             return None
         container, entry = found[0], self.home.entry("compose", project)
@@ -56,7 +53,7 @@ class Compose:
         self.home.remember("compose", project, spec=request["spec"])
         files = Files(self.system, self.home)
         try:
-            self._fetch_image(request["image"], progress)
+            self.docker.fetch_image(request["image"], progress)
         except Refused:
             files.put_back_unproven(list(request["inputs"]))  # what runs now stays, and so do its files
             raise
@@ -66,23 +63,28 @@ class Compose:
             back = files.put_back_unproven(list(request["inputs"]))
             if not back:
                 raise
-            raise self._after_put_back(request, refused, back) from refused
+            raise self._after_put_back(request, refused, back, progress) from refused
         self.home.prove(list(request["inputs"]))
         self._record(request)
         return {"compose": {project: self.state(project, request["spec"])}}
 
     def _up(self, request: State, progress: Progress) -> None:
-        progress({"what": "starting"})
-        _compose(request["id"], request["file"], "up", "--detach", "--force-recreate", "--remove-orphans")
+        self._replace(request, progress)
         progress({"what": "waiting until it answers"})
         self._wait(request)
         if request.get("ask"):
             progress({"what": "asking for a token"})
             self._ask(request["ask"], request["id"])
 
-    def _after_put_back(self, request: State, refused: Refused, back: Sequence[str]) -> Refused:
+    def _replace(self, request: State, progress: Progress) -> None:
+        """Ended between the old container and the new one, nothing would answer until the next `up`: not to be cut."""
+        progress({"what": "starting", "uncut": True})
+        self.docker.up(request["id"], request["file"], "--force-recreate")
+
+    def _after_put_back(self, request: State, refused: Refused, back: Sequence[str], progress: Progress) -> Refused:
         try:
-            _compose(request["id"], request["file"], "up", "--detach", "--force-recreate", "--remove-orphans")
+            self._replace(request, progress)
+            progress({"what": "waiting until the last good one answers"})
             self._wait(request)
             again = "and it answers again"
         except Refused as still:
@@ -94,45 +96,12 @@ class Compose:
         """Remember what runs now, and drop the image that only the version before needed."""
         project = request["id"]
         before = self.home.entry("compose", project).get("image")
-        running = containers(project)[0]
+        running = self.docker.containers(project)[0]
         self.home.remember(
             "compose", project, inputs=request["inputs"], container=running["ID"], image=request["image"]
         )
         if before and before != request["image"]:
-            _docker("image", "rm", before, check=False)
-
-    @staticmethod
-    def _fetch_image(image: str, progress: Progress) -> None:
-        if _docker("image", "inspect", "--format", "{{.Id}}", image, check=False) is not None:
-            return
-        layers: dict[str, str] = {}
-        process = subprocess.Popen(
-            [docker(), "pull", image],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        last = ""
-        with process:
-            for raw in process.stdout or ():
-                last = raw.decode("utf-8", "replace").strip() or last
-                layer, _, status = last.partition(": ")
-                if status in (
-                    "Pulling fs layer",
-                    "Waiting",
-                    "Download complete",
-                    "Pull complete",
-                    "Already exists",
-                ):
-                    layers[layer] = status
-                whole = sum(status in ("Pull complete", "Already exists") for status in layers.values())
-                progress({"what": f"pulling the image, {whole} of {len(layers)} layers"})
-        if process.returncode:
-            raise Refused(
-                f"pull image {image}",
-                last,
-                "check the image in group_data and this machine's way to its registry",
-            )
+            self.docker.ask("image", "rm", before)
 
     def _wait(self, request: State) -> None:
         """Until it answers; sooner when it keeps falling over."""
@@ -141,15 +110,12 @@ class Compose:
         while time.monotonic() < end:
             if answers(url, 2):
                 return
-            restarts = restarts_of(project)
+            restarts = self.docker.restarts_of(project)
             if restarts >= 3:
-                raise Refused(
-                    f"start {project}",
-                    f"it fell over {restarts} times: {log_tail(project)}",
-                    "correct what changed",
-                )
+                why = f"it fell over {restarts} times: {self.docker.log_tail(project)}"
+                raise Refused(f"start {project}", why, "correct what changed")
             time.sleep(0.5)
-        why = f"it does not answer at {url} within {request['within_s']} s: {log_tail(project)}"
+        why = f"it does not answer at {url} within {request['within_s']} s: {self.docker.log_tail(project)}"
         raise Refused(f"start {project}", why, "correct what changed")
 
     @staticmethod
@@ -176,74 +142,17 @@ class Compose:
 
     def remove(self, request: State, progress: Progress) -> State:
         project = request["id"]
-        for each in containers(project):
-            _docker("rm", "--force", each["ID"])
-        label = f"label={PROJECT}={project}"
-        for network in (_docker("network", "ls", "--quiet", "--filter", label) or "").split():
-            _docker("network", "rm", network, check=False)
+        for each in self.docker.containers(project):
+            self.docker.do("rm", "--force", each["ID"])
+        for network in (
+            self.docker.ask("network", "ls", "--quiet", "--filter", f"label={PROJECT}={project}") or ""
+        ).split():
+            self.docker.ask("network", "rm", network)
         image = self.home.entry("compose", project).get("image")
         if image:
-            _docker("image", "rm", image, check=False)  # stays when somebody else's container uses it
+            self.docker.ask("image", "rm", image)  # stays when somebody else's container uses it
         self.home.forget("compose", project)
         return {"compose": {project: None}}
-
-
-def docker() -> str:
-    program = shutil.which("docker")
-    if not program:
-        raise Refused(
-            "use Docker",
-            "there is no docker on this machine",
-            "run scripts/bootstrap.sh there: it installs Docker",
-        )
-    return program
-
-
-def _docker(*arguments: str, check: bool = True) -> Optional[str]:
-    """What docker says; None when it fails and that is all right."""
-    done = run([docker(), *arguments])
-    if done.code == 0:
-        return done.out.strip()
-    if not check:
-        return None
-    raise Refused(f"run docker {arguments[0]}", done.why(), "see that Docker runs on this machine, then converge again")
-
-
-def _compose(project: str, file: str, *arguments: str) -> None:
-    """Compose as a plugin of docker or, on older systems, as a program of its own."""
-    plugin = _docker("compose", "version", "--short", check=False)
-    command = [docker(), "compose"] if plugin else [shutil.which("docker-compose") or "docker-compose"]
-    try:
-        done = run([*command, "--project-name", project, "--file", file, *arguments])
-    except FileNotFoundError:
-        raise Refused("use Docker Compose", "there is none on this machine", "run scripts/bootstrap.sh there") from None
-    if done.code:
-        raise Refused(f"start {project}", f"Docker Compose says: {done.why()}", "correct what changed")
-
-
-def containers(project: str) -> list[State]:
-    """[{"ID", "Image", "State"}] of the project, as `docker ps` tells."""
-    said = _docker("ps", "--all", "--no-trunc", "--filter", f"label={PROJECT}={project}", "--format", "{{json .}}")
-    return [json.loads(line) for line in (said or "").splitlines()]
-
-
-def restarts_of(project: str) -> int:
-    """How often Docker had to start it again."""
-    counts = [
-        _docker("inspect", "--format", "{{.RestartCount}}", each["ID"], check=False) for each in containers(project)
-    ]
-    return max((int(each) for each in counts if each), default=0)
-
-
-def log_tail(project: str) -> str:
-    """The last thing it said that looks like a reason."""
-    for each in containers(project):
-        done = run([docker(), "logs", "--tail", "40", each["ID"]])
-        lines = [line.strip() for line in (done.out + done.err).splitlines() if line.strip()]
-        telling = [line for line in lines if "rror" in line] or lines
-        if telling:
-            return f"it last said: {telling[-1][:300]}"
-    return "it said nothing"
 
 
 def value_in(path: str, name: str) -> str:

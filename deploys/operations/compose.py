@@ -38,7 +38,7 @@ def up(
         if not found["running"]:
             return "not running"
         if not found["untouched"]:
-            return "the container was changed by hand"
+            return "it is not the one container that the last converge made"
         return stale(found, inputs(restarts_with)) or (None if found["answers"] else f"does not answer at {answers}")
 
     def request() -> dict[str, Any]:

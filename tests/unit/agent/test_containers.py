@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
-from deploys.agent.containers import containers, restarts_of, value_in
+from deploys.agent.containers import value_in
+from deploys.agent.dockers import Docker as DockerCli
+from deploys.agent.dockers import unfinished
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
 from deploys.agent.main import Agent
+from deploys.agent.posix import Posix
 
 from .conftest import Put
 from .support import MINE, closed_port, file_request, sha256, speaks_ssh
@@ -37,16 +40,22 @@ case "$*" in
 "image rm "*) rm -f image;;
 "pull "*) cat pull; [ ! -e pull_fails ];;
 *"--project-name "*" up "*) [ -e up_fails ] && {{ echo "yaml: line 3: bad" >&2; exit 15; }}
+   [ -e other_compose ] && {{ mv other_compose half; cat half >> ps; }}
+   grep -qs '"Names":"[0-9a-f]*_' ps && {{ cat conflict >&2; exit 1; }}
    number=$(($(cat number 2>/dev/null || echo 0) + 1)); echo $number > number
    sed "s/b13a45/$number/; s#t-base#$(cat wanted)#" row > ps;;
 "inspect "*) cat restarts;;
 "logs "*) cat logs; cat logs_err >&2;;
-"rm --force "*) rm -f ps;;
+"rm --force "*) grep -v "$3" ps > left; mv left ps;;
 "network ls "*) echo net1;;
 "network rm net1") exit 0;;
 *) echo "unexpected: $*" >&2; exit 99;;
 esac
 """  # noqa: E501
+CONFLICT = (
+    'Error response from daemon: Conflict. The container name "/b13a45e29cbc_rec-me" is already in use by container '
+    '"00". You have to remove (or rename) that container to be able to reuse that name.'
+)
 PULLED = """\
 v1: Pulling from berriai/litellm
 a1: Pulling fs layer
@@ -64,6 +73,7 @@ class Docker:
         self.folder = folder
         folder.mkdir()
         files = {"row": RECORDED, "wanted": IMAGE, "pull": PULLED, "restarts": "0", "logs": "", "logs_err": ""}
+        files["conflict"] = CONFLICT
         for name, text in {**files, "plugin": "", "image": ""}.items():
             self.put(name, text)
 
@@ -132,9 +142,9 @@ def write(agent: Agent, path: Path, text: str) -> dict[str, str]:
     return {str(path): sha256(text.encode())}
 
 
-def test_recorded_row(docker: Docker) -> None:
+def test_recorded_row(docker: Docker, system: Posix) -> None:
     docker.put("ps", RECORDED + RECORDED)
-    found = containers(PROJECT)
+    found = DockerCli(system).containers(PROJECT)
     assert [(each["ID"], each["Image"], each["State"]) for each in found] == [(ROW["ID"], "t-base", "running")] * 2
     assert docker.asked == ["ps --all --no-trunc --filter label=com.docker.compose.project=litellm --format {{json .}}"]
 
@@ -164,6 +174,65 @@ def test_container_that_somebody_changed(agent: Agent, docker: Docker) -> None:
         assert look(agent, url)["untouched"] is False
         docker.put("ps", row.replace('"running"', '"exited"'))
         assert (look(agent, url)["running"], look(agent, url)["answers"]) == (False, False)
+
+
+def row(number: str, name: str = "litellm-litellm-1", state: str = "running") -> dict[str, str]:
+    """One of `docker ps`, reduced to what tells containers apart."""
+    return {"ID": number * 64, "Names": name, "State": state}
+
+
+class TestHalfMade:
+    """What a Compose that was ended in the middle leaves behind stands in the way of every later one."""
+
+    OLD, HALF = row("a"), row("b", "aaaaaaaaaaaa_litellm-litellm-1", "created")
+
+    @pytest.mark.parametrize(
+        ("found", "left_over"),
+        [
+            ([OLD], []),
+            ([OLD, HALF], [HALF]),
+            ([HALF], [HALF]),  # the old one was gone already
+            ([{**OLD, "State": "exited"}, HALF], [HALF]),
+            ([OLD, {**HALF, "State": "running"}], [{**HALF, "State": "running"}]),  # somebody started it by hand
+            ([{**HALF, "State": "running"}], []),  # it is all that serves
+            ([{**OLD, "State": "exited"}, {**HALF, "State": "running"}], []),
+            # Compose 1 renames the old one instead, after itself
+            ([row("a", "aaaaaaaaaaaa_litellm-litellm-1"), row("b", state="created")], []),
+            ([row("a", state="created")], []),
+            ([row("a", "my_litellm", "created")], []),
+        ],
+    )
+    def test_what_counts(self, found: list[dict[str, str]], left_over: list[dict[str, str]]) -> None:
+        assert unfinished(found) == left_over
+
+    @staticmethod
+    def half_of(docker: Docker) -> str:
+        """A half-made replacement of what runs."""
+        old = json.loads((docker.folder / "ps").read_text())
+        half = {**old, "ID": "c" * 64, "Names": f"{old['ID'][:12]}_rec-me", "State": "created"}
+        return json.dumps(half, separators=(",", ":")) + "\n"
+
+    def test_goes_before_the_next_start(self, agent: Agent, docker: Docker) -> None:
+        with gateway() as url:
+            ensure(agent, url)
+            docker.put("ps", self.half_of(docker) + (docker.folder / "ps").read_text())  # docker tells youngest first
+            found = look(agent, url)
+            assert (found["running"], found["answers"], found["untouched"]) == (True, True, False)
+            assert ensure(agent, url)["untouched"]
+        assert [each for each in docker.asked if each.startswith("rm")] == [f"rm --force {'c' * 64}"]
+
+    def test_made_by_another_just_now_goes_too(self, agent: Agent, docker: Docker) -> None:
+        with gateway() as url:
+            ensure(agent, url)
+            docker.put("other_compose", self.half_of(docker))
+            assert ensure(agent, url)["untouched"]
+        assert [each for each in docker.asked if each.startswith("rm")] == [f"rm --force {'c' * 64}"]
+
+    def test_conflict_with_something_else_is_told(self, agent: Agent, docker: Docker) -> None:
+        docker.put("up_fails")
+        with gateway() as url, pytest.raises(Refused, match="yaml: line 3"):
+            ensure(agent, url)
+        assert sum(" up " in each for each in docker.asked) == 1
 
 
 def test_image_is_pulled_with_progress_when_it_is_missing(agent: Agent, docker: Docker) -> None:
@@ -317,7 +386,7 @@ def test_machine_without_compose(
     docker.drop("plugin")
     monkeypatch.setenv("PATH", f"{put_program('sh', 'exec /bin/sh').parent}:/nowhere")
     put_program("docker", "exit 1")
-    put_program("docker", '[ "$1 $2" = "image inspect" ]')
+    put_program("docker", '[ "$1 $2" = "image inspect" ] || [ "$1" = ps ]')
     with pytest.raises(Refused, match="use Docker Compose"):
         ensure(agent, "http://127.0.0.1:1")
 
@@ -329,5 +398,5 @@ def test_engine_that_does_not_run_is_told(agent: Agent, put_program: Put) -> Non
     assert caught.value.why == "Cannot connect to the Docker daemon. Is it running?"
 
 
-def test_restarts_of_nothing(docker: Docker) -> None:
-    assert restarts_of(PROJECT) == 0
+def test_restarts_of_nothing(docker: Docker, system: Posix) -> None:
+    assert DockerCli(system).restarts_of(PROJECT) == 0

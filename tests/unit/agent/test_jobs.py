@@ -7,8 +7,11 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,71 @@ def test_other_request_for_the_same_thing_replaces_the_running_one(jobs: Jobs, t
     assert jobs.wait(name, 20)["state"] == "done"
     assert (tmp_path / "f").read_text() == "new"
     assert not jobs.system.is_alive(before["pid"], before["started"])
+
+
+class TestUncut:
+    """A step that must not be cut is let finish before another request takes its place."""
+
+    @pytest.fixture
+    def other(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
+        """The document of a job that runs, in a process that does nothing, in the middle of such a step."""
+        name = jobs.id_of(job(jobs_file(jobs)))
+        monkeypatch.setattr("deploys.agent.jobs.UNCUT_S", 0.6)
+        with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+            made: State = {"state": "running", "wanted": "another", "progress": {"what": "starting", "uncut": True}}
+            made.update(pid=process.pid, started=jobs.system.started(process.pid))
+            jobs.home.write(f"jobs/{name}.json", made)
+            yield {**made, "name": name, "process": process}
+            process.kill()
+
+    def test_is_waited_for(self, jobs: Jobs, other: State) -> None:
+        def turn() -> None:
+            assert Path(jobs.home.path("jobs", f"{other['name']}.cut")).exists()
+            assert other["process"].poll() is None
+            document = {key: other[key] for key in ("state", "wanted", "pid", "started")}
+            jobs.home.write(f"jobs/{other['name']}.json", {**document, "progress": {"what": "waiting"}})
+
+        timer = threading.Timer(0.3, turn)
+        timer.start()
+        assert jobs.start(job(jobs_file(jobs))) == other["name"]
+        timer.join()
+        assert other["process"].wait(5) == -signal.SIGKILL
+        assert jobs.wait(other["name"], 20)["state"] == "done"
+        assert not Path(jobs.home.path("jobs", f"{other['name']}.cut")).exists()
+
+    def test_is_never_cut(self, jobs: Jobs, other: State) -> None:
+        with pytest.raises(Refused, match="must not be cut there"):
+            jobs.start(job(jobs_file(jobs)))
+        assert other["process"].poll() is None
+
+    def test_does_not_begin_when_another_has_asked(self, jobs: Jobs) -> None:
+        """However the two looks fall, one sees the other: here the mark was there first."""
+        home, name, went_on = jobs.home, "0" * 16, []
+        home.write(f"jobs/{name}.request.json", {"kind": "compose", "id": "x"})
+        home.write(f"jobs/{name}.json", {"state": "starting", "wanted": "w"})
+        home.write(f"jobs/{name}.cut", {})
+
+        def work(request: State, progress: Any) -> State:
+            progress({"what": "pulling"})
+            progress({"what": "starting", "uncut": True})
+            went_on.append(True)
+            return {}
+
+        jobs.run(name, work)
+        assert not went_on
+        with pytest.raises(Refused, match="a newer converge wants something else"):
+            jobs.wait(name, 0)
+
+    def test_mark_of_one_that_was_killed_meanwhile_hurts_nobody(self, jobs: Jobs) -> None:
+        request = job(jobs_file(jobs))
+        jobs.home.write(f"jobs/{jobs.id_of(request)}.cut", {})
+        name = jobs.start(request)
+        assert jobs.wait(name, 20)["state"] == "done"
+        assert not Path(jobs.home.path("jobs", f"{name}.cut")).exists()
+
+
+def jobs_file(jobs: Jobs) -> Path:
+    return Path(jobs.home.path("..", "file of the job"))
 
 
 def test_killed_job_is_told_and_goes_on_when_asked_again(jobs: Jobs, tmp_path: Path) -> None:
