@@ -15,7 +15,7 @@ from typing import Optional
 from .errors import Refused, why_of
 from .fresh import fresh
 from .home import Home
-from .patience import clear_away, discard
+from .patience import clear_away, discard, patiently
 from .programs import run
 from .system import Progress, State, System
 
@@ -24,7 +24,7 @@ BLOCK = 1 << 20
 
 def sha256_of(path: str) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with patiently(lambda: open(path, "rb")) as file:
         for block in iter(lambda: file.read(BLOCK), b""):
             digest.update(block)
     return digest.hexdigest()

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .drive import error
+from .pipes import Pipe
 
 if TYPE_CHECKING:
     from .machine import Machine
 
+MANY = 2000
 TICKS_PER_S = 10_000_000
+MARK = b"MZ stand-in "
 FIRST_MOMENT = 133_000_000_000_000_000  # some day of 2022, in 100 ns since 1601
+
+
+def wrapped(kind: str, more: bytes = b"") -> bytes:
+    """The bytes of an executable of that kind, as archives and installers bring it."""
+    return MARK + kind.encode() + b"\n" + more
 
 
 class Ended(BaseException):
@@ -37,6 +45,7 @@ class Process:
     err: bytearray = field(default_factory=bytearray)
     given: bytes = b""
     has_input: bool = False
+    stdin: Pipe | None = None  # else it reads `given`, to its end
     breakaway: bool = False
     code: int | None = None
     jobs: set[str] = field(default_factory=set)
@@ -52,6 +61,12 @@ class Process:
     @property
     def alive(self) -> bool:
         return self.code is None
+
+    def input(self) -> Pipe:
+        """Its standard input."""
+        if self.stdin is None:
+            self.stdin = Pipe(self.given)
+        return self.stdin
 
     def check(self) -> None:
         """A terminated process does nothing more."""
@@ -84,6 +99,7 @@ class Processes:
         self.machine = machine
         self.all: dict[int, Process] = {}
         self.programs: dict[str, Program] = {}
+        self.kinds: dict[str, Program] = {}  # programs that a file is by what is in it
         self.lock = threading.RLock()
         self.clock = FIRST_MOMENT
         self.next = 4000
@@ -103,6 +119,7 @@ class Processes:
 
     def add(self, image: str, parent: int, sids: frozenset[str], **more: Any) -> Process:
         with self.lock:
+            self._forget()
             self.clock += TICKS_PER_S
             if self.reuse:
                 pid = self.reuse.pop(0)
@@ -116,6 +133,12 @@ class Processes:
                 process.jobs |= above.jobs
             return process
 
+    def _forget(self) -> None:
+        """A machine that runs for days does not remember everybody who was ever there."""
+        if len(self.all) > MANY:
+            self.all = {pid: each for pid, each in self.all.items() if each.alive}
+            self.threads = [each for each in self.threads if each.is_alive()]
+
     def start(
         self,
         command: Sequence[str],
@@ -126,7 +149,7 @@ class Processes:
     ) -> Process:
         """Start a program by its full path; its thread runs until it ends. Raises as CreateProcess does."""
         image = self.resolved(command[0])
-        program = self.programs.get(self.machine.drive.key(image))
+        program = self.programs.get(self.machine.drive.key(image)) or self.built(image)
         if program is None:
             raise error(2 if not self.machine.drive.exists(image) else 193, image)
         process = self.add(
@@ -135,13 +158,23 @@ class Processes:
             sids if sids is not None else parent.sids if parent else self.machine.user_sids,
             arguments=list(command[1:]),
             environment=dict(environment if environment is not None else parent.environment if parent else {}),
-            session=0,
+            session=more.pop("session", parent.session if parent else 0),
             **more,
         )
         thread = threading.Thread(target=self._run, args=(process, program), daemon=True)
         self.threads.append(thread)
         thread.start()
         return process
+
+    def built(self, image: str) -> Program | None:
+        """The program that a file is by its content, wherever it was unpacked to: see `wrapped`."""
+        real = self.machine.drive.real(image)
+        if not real.is_file():
+            return None
+        with real.open("rb") as file:
+            head = file.read(200)
+        kind = head[len(MARK) :].partition(b"\n")[0].decode("ascii", "replace") if head.startswith(MARK) else ""
+        return self.kinds.get(kind)
 
     def resolved(self, name: str) -> str:
         """A bare name is looked for in System32, and gets its .exe there."""

@@ -8,6 +8,7 @@ Modules of the agent and those of the standard library that touch files are exec
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import os
 import subprocess
@@ -145,7 +146,7 @@ class World:
             modules=self.modules,
             builtin_module_names=("nt", "sys", "winreg"),
             getwindowsversion=lambda: _Version(10, 0, 26100, 2, ""),
-            stdin=types.SimpleNamespace(buffer=io.BytesIO(self.process.given)),
+            stdin=types.SimpleNamespace(buffer=self.process.input()),
             stdout=_Stream(self.process.out),
             stderr=_Stream(self.process.err),
         )
@@ -353,7 +354,10 @@ def _nt(world: World) -> Any:
         return os.dup(streams.get(descriptor, descriptor))
 
     def dup2(source: int, target: int, inheritable: bool = True) -> int:
-        streams[target] = streams.get(source, source)
+        before = streams.get(target)
+        streams[target] = os.dup(streams.get(source, source))
+        if before is not None:
+            os.close(before)
         return target
 
     def attach(standard: Mapping[int, int]) -> None:
@@ -474,7 +478,7 @@ class _Appender:
 
 
 def interpreter(machine: Machine) -> Callable[[Process], int]:
-    """`python.exe -I -X utf8 agent.pyz VERB ...`: the agent itself, in a world of its own."""
+    """`python.exe -I -X utf8 agent.pyz VERB ...`: the agent's own `main`, in a world of its own."""
 
     def python(process: Process) -> int:
         arguments = list(process.arguments)
@@ -491,10 +495,34 @@ def interpreter(machine: Machine) -> Callable[[Process], int]:
             process.say("SyntaxError: source code cannot contain null bytes\r\n", error=True)
             return 1
         world = World(machine, process, arguments)
-        try:
-            code: int = world.load(f"{AGENT}.main").main()
-        except SystemExit as problem:
-            code = int(problem.code or 0)
+        with _streams(world):
+            try:
+                code: int = world.load(f"{AGENT}.main").main()
+            except SystemExit as problem:
+                code = int(problem.code or 0)
         return code
 
     return python
+
+
+@contextlib.contextmanager
+def _streams(world: World) -> Iterator[None]:
+    """Descriptors 1 and 2 of the stand-in's own: what is written to them, the process says."""
+    writing, pumps = {}, []
+    for number in (1, 2):
+        reading, writing[number] = os.pipe()
+        pumps.append(threading.Thread(target=_pump, args=(world.process, reading, number == 2), daemon=True))
+        pumps[-1].start()
+    world.modules["nt"].attach(writing)
+    try:
+        yield
+    finally:
+        world.finish()
+        for each in pumps:
+            each.join(5)
+
+
+def _pump(process: Process, reading: int, error: bool) -> None:
+    with os.fdopen(reading, "rb", buffering=0) as file:
+        for block in iter(lambda: file.read(1 << 16), b""):
+            process.say(block, error=error)
