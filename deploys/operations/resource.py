@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
-from typing import Any
+from typing import Any, Literal
 
 from pyinfra import host, state
 from pyinfra.api import Host, State, operation
@@ -26,7 +26,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import OperationMeta
 
 from deploys.facts import link, report
-from deploys.facts.look import Machine, declare, known, renew, state_of
+from deploys.facts.look import Machine, declare, itself, known, renew, state_of
 from deploys.schema import Nonsense
 
 JOB_POLL_S = 5
@@ -45,6 +45,8 @@ class Resource:
 
     `differs(found)` gives the reason for a change, or None. `request` is what the agent needs to make it so, built
     only when it must. `job`: long work, which outlives the connection. `difference`: a before/after for the plan.
+    `when_right`: what becomes of one that is right already and never was ours: `note` it, `ensure` it all the same, so
+    that the machine keeps what it had before us, or `nothing`. `settle`: what the desk does before it goes on.
     """
 
     kind: str
@@ -54,6 +56,8 @@ class Resource:
     verb: str = "ensure"
     job: bool = False
     difference: Callable[[Found], str] = field(default=lambda _: "")
+    when_right: Literal["note", "ensure", "nothing"] = "note"
+    settle: Callable[[link.Answer], link.Answer] = field(default=lambda answer: answer)
 
 
 def wanted(name: str, resource: Resource, spec: Mapping[str, Any] | None = None, **facts: Any) -> OperationMeta:
@@ -74,11 +78,13 @@ def ensure(resource: Resource) -> Generator[PyinfraCommand, None, None]:
             raise Stop(str(problem)) from problem
         yield Refuse(str(problem))
         return
-    if why is None and (resource.kind, resource.id) not in known(host).manifest:
+    ours = (resource.kind, resource.id) in known(host).manifest
+    if why is None and not ours and resource.when_right != "nothing":
         # Right by chance, or by somebody else: noted, it is looked at with the rest and leaves with the data.
-        spec = known(host).asked[resource.kind, resource.id]
-        resource = dataclasses.replace(resource, verb="note", request=lambda: {"spec": spec}, job=False)
         why = "as wanted, but not noted as ours"
+        if resource.when_right == "note":
+            spec = known(host).asked[resource.kind, resource.id]
+            resource = dataclasses.replace(resource, verb="note", request=lambda: {"spec": spec}, job=False)
     if why is None:
         host.noop(f"{resource.kind} {resource.id} is as wanted")
         return
@@ -114,6 +120,7 @@ class Change(PyinfraCommand):
                 answer = self._watch(host, {**request, "job": True, "wait_s": FIRST_WAIT_S})
             else:
                 answer = link.ask(host, "do", request)
+            answer = resource.settle(answer)
         except (link.Failed, link.Unreachable, Nonsense) as problem:
             report.refused(host, f"{host.name}: {problem}")
             return False
@@ -219,6 +226,17 @@ def removed(name: str, kind: str, id: str) -> OperationMeta:
     """Remove a resource that an earlier converge made and the data no longer names."""
     resource = Resource(kind, id, lambda _: "no longer in the data", dict, verb="remove")
     return ensure(name=name, resource=resource)
+
+
+def made_way(name: str, kind: str, id: str) -> None:
+    """Remove now, ahead of the burial at the end, what an earlier converge made and what comes next takes the place of.
+
+    Nothing happens where no converge made it.
+    """
+    itself(host)
+    if (kind, id) in known(host).manifest:
+        known(host).declared[kind, id] = {}
+        removed(name=name, kind=kind, id=id)
 
 
 def orphans(machine: Machine) -> list[tuple[str, str]]:
