@@ -1,0 +1,279 @@
+"""scripts/bootstrap.cmd, read by cmd's rules, on a bare stand-in machine in two languages."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .standin.firstday import FirstDay, bare, rule_of, run_batch
+from .standin.machine import Machine
+from .standin.registry import DWORD, SZ, Key
+from .standin.security import ADMINISTRATORS, SYSTEM
+from .standin.use import Said
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bootstrap.cmd"
+PLACE = r"C:\setup & more\bootstrap.cmd"  # cmd must never act on a folder's name
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeskKey+/Desk="
+KEYS = r"C:\ProgramData\ssh\administrators_authorized_keys"
+MSI = b"a package"
+OPENSSH = r"HKLM\SOFTWARE\OpenSSH"
+POWER = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Power"
+
+
+def data(name: str) -> str:
+    """A line of the script's data."""
+    found = re.search(rf'^set "{name}=(.*)"\r?$', SCRIPT.read_text(encoding="ascii"), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def day(machine: Machine) -> FirstDay:
+    """The script lies there, made for a package of ours; its own sha256 is that of the real one."""
+    made = bare(machine)
+    ours = SCRIPT.read_bytes().replace(data("TAILSCALE_SHA256").encode(), hashlib.sha256(MSI).hexdigest().encode())
+    machine.drive.write(PLACE, ours)
+    made.internet[data("TAILSCALE_URL")] = MSI
+    return made
+
+
+def run(machine: Machine, *arguments: str, typed: bytes = b"") -> Said:
+    return run_batch(machine, PLACE, *arguments, typed=typed)
+
+
+def everything(machine: Machine) -> dict[str, Any]:
+    """All that a run may change: files with their access, registry, services, power."""
+
+    def values(key: Key, path: str) -> Iterator[tuple[str, Any]]:
+        yield path, dict(key.values)
+        for each in key.keys.values():
+            yield from values(each, f"{path}\\{each.name}")
+
+    files = {}
+    for real in sorted(machine.drive.folder.rglob("*")):
+        path = machine.drive.path_of(real)
+        files[path] = (real.read_bytes() if real.is_file() else b"", machine.drive.descriptor(path))
+    return {
+        "files": files,
+        "registry": dict(values(machine.registry.root, "")),
+        "services": {name: (each.start, each.state) for name, each in machine.services.known.items()},
+        "power": {name: list(each) for name, each in machine.tools.power.items()},
+    }
+
+
+def test_from_bare_to_done(machine: Machine, day: FirstDay) -> None:
+    said = run(machine, KEY)
+    assert (said.code, said.err) == (0, "\nTo authenticate, visit:\n\n\thttps://login.example/a/1\n\n"), said
+    sshd = machine.services.known["sshd"]
+    assert (sshd.start, sshd.state) == (2, 4)
+    # the desk's key, for administrators and SYSTEM alone
+    assert machine.drive.read(KEYS).decode().split() == [*KEY.split(), "desk"]
+    access = machine.drive.descriptor(KEYS)
+    assert access.protected
+    assert {(ace.sid, ace.mask) for ace in access.aces} == {(ADMINISTRATORS, 0x1F01FF), (SYSTEM, 0x1F01FF)}
+    # port 22
+    assert "|RA4=100.64.0.0/255.192.0.0|RA6=fd7a:115c:a1e0::/48|" in rule_of(machine, "llm-harness ssh")
+    assert machine.firewall.named("llm-harness ssh from the local network") == []
+    assert "Active=FALSE" in machine.firewall.rules()["OpenSSH-Server-In-TCP"]
+    # the rest
+    shell = machine.registry.get(OPENSSH, "DefaultShell")
+    assert shell == (SZ, r"C:\Windows\System32\cmd.exe")
+    (told,) = day.started
+    assert {"/qn", "/norestart", "TS_UNATTENDEDMODE=always", "TS_NOLAUNCH=1"} <= set(told)
+    assert machine.registry.get(POWER, "HiberbootEnabled") == (DWORD, 0)
+    assert {each[0] for each in machine.tools.power.values()} == {0}
+    assert not machine.drive.exists(r"C:\ProgramData\ssh\llm-harness-tailscale.msi")
+
+
+def test_it_ends_with_what_the_desk_needs(machine: Machine, day: FirstDay) -> None:
+    lines = run(machine, KEY).out.splitlines()
+    entry = next(line for line in lines if "ssh_user" in line)
+    assert eval(entry) == ("apex", {"ssh_hostname": "100.64.0.7", "ssh_user": "Anna"})
+    host_key = next(line for line in lines if "HostKey" in line)
+    assert host_key == "    apex,100.64.0.7 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfTheStandIn"
+    assert lines[-1].endswith("make rebuild HOST=apex")
+
+
+def test_the_second_run_changes_nothing(machine: Machine, day: FirstDay) -> None:
+    run(machine, KEY)
+    before = everything(machine)
+    again = run(machine, KEY)
+    assert again.code == 0
+    assert "did" not in [line.split()[0] for line in again.out.splitlines() if line.strip()]
+    assert everything(machine) == before
+    assert len(day.started) == 1
+
+
+class TestKey:
+    def test_may_lie_beside_it(self, machine: Machine, day: FirstDay) -> None:
+        comment = "a comment & calc.exe"
+        machine.drive.write(r"C:\setup & more\desk.pub", f"# my desk\r\n{KEY} {comment}\r\n")
+        assert run(machine).code == 0
+        assert KEY.encode() in machine.drive.read(KEYS)
+        assert b"calc" not in machine.drive.read(KEYS)
+
+    def test_may_be_a_file(self, machine: Machine, day: FirstDay) -> None:
+        machine.drive.write(r"D:\x.pub".replace("D:", "C:"), KEY + "\n")
+        assert run(machine, r"C:\x.pub").code == 0
+        assert KEY.encode() in machine.drive.read(KEYS)
+
+    def test_is_asked_for(self, machine: Machine, day: FirstDay) -> None:
+        said = run(machine, typed=f"{KEY}\r\n".encode())
+        assert said.out.startswith("The desk's public key")
+        assert KEY.encode() in machine.drive.read(KEYS)
+
+    def test_of_another_desk_stays(self, machine: Machine, day: FirstDay) -> None:
+        other = "ssh-rsa AAAAB3Other someone@else"
+        run(machine, KEY)
+        machine.drive.write(KEYS, other)  # no line end
+        run(machine, KEY)
+        assert machine.drive.read(KEYS).decode().split("\r\n") == [other, f"{KEY} desk", ""]
+
+    def test_that_others_may_write_is_closed_again(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY)
+        loose = "O:BAD:(A;;FA;;;BA)(A;;FA;;;BU)"
+        machine.drive.set_descriptor(KEYS, loose, machine.user_sids, restore=True)
+        run(machine, KEY)
+        assert {ace.sid for ace in machine.drive.descriptor(KEYS).aces} == {ADMINISTRATORS, SYSTEM}
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "",
+            "ssh-ed25519",
+            "-----BEGIN OPENSSH PRIVATE KEY-----",
+            "ssh-ed25519 nonsense",
+            "ssh-ed25519 AAAA|calc",
+            "ssh&calc AAAAC3",
+            r"C:\nowhere.pub",
+        ],
+    )
+    def test_that_is_none(self, machine: Machine, day: FirstDay, given: str) -> None:
+        before = everything(machine)
+        said = run(machine, given)
+        assert (said.code, len(said.err.splitlines())) == (1, 1)
+        assert "desk's .pub file" in said.err
+        assert everything(machine) == before
+
+
+class TestRefusals:
+    """One sentence, exit 1; what is done already stays, and the next run goes on."""
+
+    def sentence(self, said: Said) -> str:
+        assert said.code == 1
+        lines = [line for line in said.err.splitlines() if not line.startswith("curl:")]
+        assert len(lines) == 1
+        return lines[0]
+
+    def test_not_elevated(self, machine: Machine, day: FirstDay) -> None:
+        machine.elevated = False
+        before = everything(machine)
+        assert "Run as administrator" in self.sentence(run(machine, KEY))
+        assert everything(machine) == before
+
+    @pytest.mark.parametrize("code", [-2146498220, 87, 1])
+    def test_dism_fails(self, machine: Machine, day: FirstDay, code: int) -> None:
+        day.dism_code = code
+        said = self.sentence(run(machine, KEY))
+        assert said.startswith(f"APEX: installing the OpenSSH server did not work ({code}): ")
+        assert machine.firewall.named("llm-harness ssh") == []
+
+    def test_dism_wants_a_restart_and_works_already(self, machine: Machine, day: FirstDay) -> None:
+        day.dism_code = 3010
+        said = run(machine, KEY)
+        assert said.code == 0
+        assert "to do  restart Windows once" in said.out
+
+    def test_dism_wants_a_restart_first(self, machine: Machine, day: FirstDay) -> None:
+        day.dism_code, day.sshd_after_restart = 3010, True
+        assert "restart, then run this again" in self.sentence(run(machine, KEY))
+
+    def test_the_firewall_refuses(self, machine: Machine, day: FirstDay) -> None:
+        def refuses(_process: object) -> int:
+            return 1
+
+        machine.processes.install(r"C:\Windows\System32\netsh.exe", refuses)
+        assert "letting the tailnet in on port 22 did not work (exit code 1)" in self.sentence(run(machine, KEY))
+        assert machine.services.known["sshd"].state == 1
+
+    def test_no_internet(self, machine: Machine, day: FirstDay) -> None:
+        day.internet.clear()
+        assert "downloading https://pkgs.tailscale.com/" in self.sentence(run(machine, KEY))
+
+    def test_other_bytes(self, machine: Machine, day: FirstDay) -> None:
+        day.internet[data("TAILSCALE_URL")] = b"something else"
+        assert "so it was not installed" in self.sentence(run(machine, KEY))
+        assert day.started == []
+
+    def test_another_installation_runs(self, machine: Machine, day: FirstDay) -> None:
+        day.msiexec_code = 1618
+        assert "installing Tailscale did not work (1618)" in self.sentence(run(machine, KEY))
+        day.msiexec_code = 0
+        assert run(machine, KEY).code == 0
+
+    def test_sshd_does_not_come_up(self, machine: Machine, day: FirstDay) -> None:
+        machine.processes.install(r"C:\Windows\System32\ping.exe", lambda _process: 0)
+        assert "(no host key after 60 s)" in self.sentence(run(machine, KEY))
+
+
+class TestDoors:
+    def test_the_local_network_may_come_until_the_tailnet_is_there(self, machine: Machine, day: FirstDay) -> None:
+        day.login = False
+        said = run(machine, KEY)
+        assert said.code == 0
+        assert "to do  join the tailnet" in said.out
+        assert "RA4=LocalSubnet" in rule_of(machine, "llm-harness ssh from the local network")
+        assert '("apex", {"ssh_user": "Anna"})' in said.out
+        day.login = True
+        assert "closed port 22 to the local network" in run(machine, KEY).out
+        assert machine.firewall.named("llm-harness ssh from the local network") == []
+
+    def test_or_for_good(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY, "LAN")
+        before = everything(machine)
+        run(machine, KEY, "lan")
+        assert "RA4=LocalSubnet" in rule_of(machine, "llm-harness ssh from the local network")
+        assert everything(machine) == before
+
+    def test_without_tailscale(self, machine: Machine, day: FirstDay) -> None:
+        said = run(machine, KEY, "no-tailscale")
+        assert said.code == 0
+        assert "to do" not in said.out
+        assert day.started == []
+        assert machine.firewall.named("llm-harness ssh from the local network")
+
+    def test_a_rule_that_was_switched_off_or_widened_is_made_again(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY)
+        good = rule_of(machine, "llm-harness ssh")
+        (number,) = machine.firewall.named("llm-harness ssh")
+        for broken in (good.replace("Active=TRUE", "Active=FALSE"), re.sub(r"RA[46]=[^|]*\|", "", good)):
+            for each in machine.firewall.named("llm-harness ssh"):
+                machine.registry.delete(
+                    r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules", each
+                )
+            machine.firewall.put(number, broken)
+            run(machine, KEY)
+            assert rule_of(machine, "llm-harness ssh") == good
+
+
+def test_another_shell_of_ssh_is_put_right(machine: Machine, day: FirstDay) -> None:
+    machine.registry.set(OPENSSH, "DefaultShell", SZ, r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe")
+    machine.registry.set(OPENSSH, "DefaultShellCommandOption", SZ, "-Command")
+    assert run(machine, KEY).code == 0
+    assert machine.registry.get(OPENSSH, "DefaultShell") == (SZ, r"C:\Windows\System32\cmd.exe")
+    assert machine.registry.get(OPENSSH, "DefaultShellCommandOption") is None
+
+
+def test_git_keeps_its_line_ends() -> None:
+    """What a checkout on Linux or a zip from the web brings is what cmd reads."""
+    raw = SCRIPT.read_bytes()
+    assert raw.isascii()
+    assert raw.count(b"\r\n") == raw.count(b"\n") > 100
+    attributes = (SCRIPT.parents[1] / ".gitattributes").read_text(encoding="ascii")
+    assert "*.cmd text eol=crlf" in attributes
+    assert b"powershell" not in raw.lower()
