@@ -270,10 +270,10 @@ def test_another_shell_of_ssh_is_put_right(machine: Machine, day: FirstDay) -> N
 
 
 def test_git_keeps_its_line_ends() -> None:
-    """What a checkout on Linux or a zip from the web brings is what cmd reads."""
+    """What a checkout on Linux, a zip or a raw download brings is what cmd reads."""
     raw = SCRIPT.read_bytes()
     assert raw.isascii()
     assert raw.count(b"\r\n") == raw.count(b"\n") > 100
     attributes = (SCRIPT.parents[1] / ".gitattributes").read_text(encoding="ascii")
-    assert "*.cmd text eol=crlf" in attributes
+    assert "*.cmd -text" in attributes
     assert b"powershell" not in raw.lower()

@@ -132,7 +132,8 @@ class Batch:
     def _label(self, name: str, at: int) -> int:
         """Searched from here to the end, then from the beginning."""
         wanted = name.lstrip(":").lower()
-        for number in [*range(at, len(self.lines)), *range(at)]:
+        numbers: list[int] = [*range(at, len(self.lines)), *range(at)]
+        for number in numbers:
             text = self.lines[number].strip().lower()
             if text.startswith(":") and re.split(r"[\s:+,;=]", text[1:])[0] == wanted:
                 return number + 1
