@@ -14,7 +14,7 @@ from deploys.operations.resource import Found, Resource, wanted
 from deploys.system_schema import Reboot
 
 KIND, ID = "reboot", "pending"
-ASK_EVERY_S = 5
+ASK_EVERY_S = 3
 
 
 def when_pending(name: str, reboot: Reboot) -> OperationMeta:

@@ -11,6 +11,7 @@ from deploys.facts import link, report
 from deploys.facts.look import itself, known
 from deploys.operations.resource import Stop
 from deploys.schema import Needs, Nonsense, check_machine
+from deploys.system_schema import check_system
 
 OLDEST_PYTHON = (3, 9)
 
@@ -23,6 +24,7 @@ def converging() -> Iterator[None]:
     """
     try:
         check_machine(host.name, host.data.dict())
+        check_system(host.name, host.data.dict())
         _preflight()
         yield
     except (Stop, Nonsense, link.Unreachable, link.Failed) as problem:

@@ -1,0 +1,196 @@
+"""The role system: everything that its data names, on the stand-in Windows machine, by pyinfra's own command."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.windows.standin.machine import Machine
+from tests.windows.standin.python import World
+from tests.windows.standin.registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ
+
+from .elsewhere import HOME, Elsewhere, elsewhere
+
+
+@pytest.fixture
+def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Elsewhere]:
+    machine = Machine(tmp_path, seed=random.Random(request.node.name).randrange(1 << 30))
+    world = World(machine, machine.process(), [HOME + r"\agent-0.pyz"])
+    with elsewhere(tmp_path, machine, world) as made:
+        yield made
+    world.finish()
+    machine.close()
+
+
+EVERYTHING = (
+    'variables = [Variable("COLOUR", "green"), Variable("PLACE", "%TEMP%\\\\x", scope="user")]',
+    'path_entries = [PathEntry("C:\\\\Ours"), PathEntry("c:\\\\tools")]',
+    'registry_values = [RegistryValue("HKLM\\\\SOFTWARE\\\\Ours\\\\Number", "dword", 7)]',
+    'power = [Power("sleep", plugged_s=0)]',
+    'system_services = [SystemService("Spooler", start="disabled", running=False)]',
+    'firewall_rules = [FirewallRule("door", ports=[4000], remote=["100.64.0.0/10"], description="one door"),'
+    ' FirewallRule("two ports", enabled=False)]',
+    'features = [Feature("VirtualMachinePlatform")]',
+    'tasks = [ScheduledTask("nightly", ["C:\\\\work\\\\short.exe"], [Trigger("daily", "2026-01-01T03:00:00")])]',
+)
+IDENTITIES = [
+    ("variable", "machine/COLOUR"),
+    ("variable", "user/PLACE"),
+    ("path_entry", r"machine/C:\Ours"),
+    ("path_entry", r"machine/c:\tools"),
+    ("registry_value", r"HKLM\SOFTWARE\Ours\Number"),
+    ("power", "sleep"),
+    ("windows_service", "Spooler"),
+    ("firewall_rule", "door"),
+    ("firewall_rule", "two ports"),
+    ("feature", "VirtualMachinePlatform"),
+    ("task", "nightly"),
+]
+
+
+def test_everything_from_nothing_then_one_look_then_gone(there: Elsewhere) -> None:
+    path = there.machine.registry.get(MACHINE_ENVIRONMENT, "Path")
+    rules = there.machine.firewall.rules()
+    there.machine.registry.set(MACHINE_ENVIRONMENT, "COLOUR", EXPAND_SZ, "%THEIRS%")
+    there.has(*EVERYTHING)
+    planned = there.project.plan()
+    assert planned.said("planned") == IDENTITIES, planned.output
+    assert set(there.verbs) == {"look"}
+    made = there.project.converge()
+    assert made.said("changed") == IDENTITIES, made.output
+    reasons = {each["id"]: each["why"] for each in planned.report}
+    assert reasons[r"machine/c:\tools"] == "as wanted, but not noted as ours"
+    assert reasons["machine/COLOUR"] == "value differs"
+    assert reasons["sleep"] == "happens after 1800 s (plugged)"
+    assert reasons["Spooler"] == "starts manual, not disabled"
+    assert reasons["two ports"] == "is on"
+    shown = {each["id"]: each["difference"] for each in planned.report}
+    assert shown["machine/COLOUR"] == "-%THEIRS%\n+green"
+    assert shown["user/PLACE"] == "-(none)\n+%TEMP%\\x"
+    assert shown["door"].splitlines()[-1] == "+description: one door"
+    assert there.machine.registry.get(r"HKLM\SOFTWARE\Ours", "Number") == (DWORD, 7)
+
+    there.verbs.clear()
+    again = there.project.converge()
+    assert again.said("changed") == [], again.output
+    assert there.verbs == ["look"]
+
+    there.has()
+    gone = there.project.converge()
+    assert gone.said("changed") == IDENTITIES[::-1], gone.output
+    assert there.machine.registry.get(MACHINE_ENVIRONMENT, "COLOUR") == (EXPAND_SZ, "%THEIRS%")
+    assert path is not None
+    assert there.machine.registry.get(MACHINE_ENVIRONMENT, "Path") == (path[0], path[1].rstrip(";"))
+    assert there.machine.registry.get(r"HKLM\SOFTWARE\Ours", "Number") is None
+    assert there.machine.firewall.rules() == rules
+    assert there.machine.tools.features["VirtualMachinePlatform"] == "Disabled"
+    there.verbs.clear()
+    assert there.project.converge().said("changed") == []
+    assert there.verbs == ["look"]
+
+
+def broken(there: Elsewhere, which: str) -> None:
+    """One thing changed by hand."""
+    machine, load = there.machine, there.bench.load
+    if which == "machine/COLOUR":
+        machine.registry.set(MACHINE_ENVIRONMENT, "COLOUR", SZ, "red")
+    elif which == r"machine/C:\Ours":
+        machine.registry.set(MACHINE_ENVIRONMENT, "Path", EXPAND_SZ, r"C:\Tools")
+    elif which == r"HKLM\SOFTWARE\Ours\Number":
+        machine.registry.set(r"HKLM\SOFTWARE\Ours", "Number", SZ, "7")
+    elif which == "sleep":
+        load("win32").run("powercfg.exe", ["/setacvalueindex", "x", "y", load("power").SETTINGS["sleep"][1], "60"])
+    elif which == "Spooler":
+        load("win32").run("sc.exe", ["config", "Spooler", "start=", "auto"])
+    elif which in ("door", "two ports"):
+        words = ["set", "rule", f"name={which}", "new", f"enable={'no' if which == 'door' else 'yes'}"]
+        load("win32").run("netsh.exe", ["advfirewall", "firewall", *words])
+    elif which == "VirtualMachinePlatform":
+        machine.tools.features[which] = "Disabled"
+    elif which == "nightly":
+        load("win32").run("schtasks.exe", ["/Change", "/TN", r"\llm-harness\nightly", "/DISABLE"])
+
+
+def test_each_thing_broken_by_hand_is_named_alone_and_healed(there: Elsewhere) -> None:
+    """`user/PLACE` and the entry that was there before us are of the same kinds as others."""
+    there.has(*EVERYTHING)
+    there.project.converge()
+    for kind, name in IDENTITIES:
+        if name in ("user/PLACE", r"machine/c:\tools"):
+            continue
+        broken(there, name)
+        assert there.project.plan().said("planned") == [(kind, name)], name
+        assert there.project.converge().said("changed") == [(kind, name)], name
+    assert there.project.plan().said("planned") == []
+
+
+def test_what_must_not_be_there_goes_and_comes_back(there: Elsewhere) -> None:
+    machine = there.machine
+    machine.registry.set(MACHINE_ENVIRONMENT, "OLLAMA_HOST", SZ, "0.0.0.0")
+    machine.registry.set(r"HKLM\SOFTWARE\OpenSSH", "DefaultShell", SZ, r"C:\bash.exe")
+    there.has(
+        'variables = [Variable("OLLAMA_HOST", None), Variable("OLLAMA_MODELS", None)]',
+        'registry_values = [RegistryValue("HKLM\\\\SOFTWARE\\\\OpenSSH\\\\DefaultShell")]',
+    )
+    planned = there.project.plan()
+    reasons = {each["id"]: (each["why"], each["difference"]) for each in planned.report}
+    assert reasons["machine/OLLAMA_HOST"] == ("must not be there", "-0.0.0.0\n+(none)")
+    assert reasons["machine/OLLAMA_MODELS"] == ("as wanted, but not noted as ours", "")
+    there.project.converge()
+    assert machine.registry.get(MACHINE_ENVIRONMENT, "OLLAMA_HOST") is None
+    assert machine.registry.get(r"HKLM\SOFTWARE\OpenSSH", "DefaultShell") is None
+    there.verbs.clear()
+    assert there.project.converge().said("changed") == []
+    assert there.verbs == ["look"]
+    there.has()
+    there.project.converge()
+    assert machine.registry.get(MACHINE_ENVIRONMENT, "OLLAMA_HOST") == (SZ, "0.0.0.0")
+    assert machine.registry.get(r"HKLM\SOFTWARE\OpenSSH", "DefaultShell") == (SZ, r"C:\bash.exe")
+
+
+FEATURE = 'features = [Feature("VirtualMachinePlatform")]'
+AFTER = 'variables = [Variable("AFTER", "1")]'
+
+
+def test_a_restart_is_waited_for_and_the_run_goes_on(there: Elsewhere) -> None:
+    there.has(FEATURE, "reboot = Reboot(allowed=True, within_s=60)")
+    there.project.wants(
+        "from deploys.roles import system",
+        "from deploys.operations import settings",
+        "from deploys.system_schema import Variable",
+        "system.apply()",
+        'settings.variable(name="After it", variable=Variable("AFTER", "1"))',
+    )
+    boots = there.machine.boots
+    run = there.project.converge()
+    kinds = [("feature", "VirtualMachinePlatform"), ("reboot", "pending"), ("variable", "machine/AFTER")]
+    assert run.said("changed") == kinds, run.output
+    assert there.machine.boots == boots + 1
+    assert there.machine.registry.get(MACHINE_ENVIRONMENT, "AFTER") == (SZ, "1")
+    assert there.entry("reboot", "pending") == {}
+
+
+def test_a_restart_that_is_not_allowed_is_told(there: Elsewhere) -> None:
+    there.has(FEATURE, "reboot = Reboot()")
+    boots = there.machine.boots
+    run = there.project.converge()
+    assert run.said("changed") == [("feature", "VirtualMachinePlatform")], run.output
+    notes = [each["sentence"] for each in run.report if each["event"] == "note"]
+    assert notes == [
+        "a restart is pending for a feature or an update: restart it when it suits you, "
+        "or allow it with `reboot` in group_data"
+    ]
+    assert there.machine.boots == boots
+
+
+def test_a_machine_that_stays_away_ends_with_one_sentence(there: Elsewhere) -> None:
+    there.has(FEATURE, AFTER, "reboot = Reboot(allowed=True, within_s=4)")
+    there.machine.reboot = lambda **_: None  # type: ignore[method-assign]
+    run = there.project.converge()
+    assert run.code != 0
+    assert run.refusals == [
+        "@local: it did not come back within 4 s after a restart: see that it starts, then converge again"
+    ]
