@@ -282,12 +282,14 @@ class Gateway(Data):
     master_key: Secret
     port: int = 4000
     publish: Literal["address", "serve"] = "address"
+    `runtime`: `docker` runs `image`; `native` runs the same version out of scripts/gateway/requirements.lock.
     healthy_within_s: int = 180
     environment: Mapping[str, str] = field(default_factory=dict)
     slack_webhook: Secret | None = None
     home: str = ""
     network: Literal["host", "bridge"] = "host"
     ollama_url: str = "http://127.0.0.1:11434"
+    runtime: Literal["docker", "native"] = "docker"
 
     def at(self, place: GatewayPlace) -> Gateway:
         """This gateway on a system: `home`, `network` and `ollama_url` are that system's, not the gateway's."""

@@ -1,5 +1,6 @@
 """Where things lie on a Linux machine, and how to talk to it."""
 
+from deploys.gateway_schema import GatewayNative, Program
 from deploys.schema import Agent, GatewayPlace, Needs, Ollama, Release, Ssh
 
 _sudo = True
@@ -35,3 +36,20 @@ ollama = Ollama(
 
 # The container shares the machine's network: Ollama never leaves loopback for its sake.
 gateway_place = GatewayPlace(home="/opt/litellm", network="host", ollama_url="http://127.0.0.1:11434")
+
+# Without a container (gateway.runtime = "native"): the machine's own Python, 3.11 or newer.
+gateway_native = GatewayNative(
+    uv=Program(
+        release=Release(
+            version="0.9.28",
+            url="https://github.com/astral-sh/uv/releases/download/0.9.28/uv-x86_64-unknown-linux-gnu.tar.gz",
+            sha256="66ad1822dd9cf96694b95c24f25bc05cff417a65351464da01682a91796d1f2b",
+        ),
+        home="/opt/uv",
+        program="uv-x86_64-unknown-linux-gnu/uv",
+    ),
+    python=Program("/usr/bin/python3"),
+    venvs="/opt/litellm/venvs",
+    inside="bin/python",
+    state="/var/lib/litellm",
+)

@@ -1,6 +1,8 @@
 """Where things lie on a Windows machine, and how to talk to it."""
 
-from deploys.schema import Agent, GatewayPlace, Ollama, Release
+from deploys.gateway_schema import GatewayNative, Program
+from deploys.schema import Agent, GatewayPlace, Ollama, Release, Ssh
+from deploys.system_schema import TAILNET, FirewallRule, Power, Reboot, RegistryValue, SystemService, Variable
 
 # The command goes as it stands: Windows has no `sh`.
 _shell_executable = None
@@ -24,3 +26,93 @@ ollama = Ollama(
 
 # Docker Desktop lets a container reach the machine's loopback by this name.
 gateway_place = GatewayPlace(home=r"C:\litellm", network="bridge", ollama_url="http://host.docker.internal:11434")
+
+# Without a container (gateway.runtime = "native"): it also answers after a reboot at which nobody logs in.
+# Its Python is a whole one: the small one that the agent runs under cannot be the base of a virtual environment.
+gateway_native = GatewayNative(
+    uv=Program(
+        release=Release(
+            version="0.9.28",
+            url="https://github.com/astral-sh/uv/releases/download/0.9.28/uv-x86_64-pc-windows-msvc.zip",
+            sha256="9cb567fcd92f31431220ce620787043b946c30b9bb46ca213780e5ef471453be",
+        ),
+        home=r"C:\Program Files\uv",
+        program="uv.exe",
+    ),
+    python=Program(
+        release=Release(
+            version="3.13.18",
+            url="https://github.com/astral-sh/python-build-standalone/releases/download/20261110/"
+            "cpython-3.13.18%2B20261110-x86_64-pc-windows-msvc-install_only_stripped.tar.gz",
+            sha256="2e0fed09d48989f64c9305da9ff2d37a41c0d13ab2aa6283405b2b620dfbf805",
+        ),
+        home=r"C:\Program Files\Python for LiteLLM",
+        program=r"python\python.exe",
+    ),
+    venvs=r"C:\litellm\venvs",
+    inside=r"Scripts\python.exe",
+    state=r"C:\ProgramData\LiteLLM",
+)
+
+# The whole file: the one that Windows brings includes no others. What follows Match is for administrators alone.
+ssh = Ssh(
+    drop_in=r"C:\ProgramData\ssh\sshd_config",
+    service="sshd",
+    check=(r"C:\Windows\System32\OpenSSH\sshd.exe", "-t", "-f", "{file}"),
+    settings={
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "Subsystem": "sftp sftp-server.exe",
+        "Match": "Group administrators",
+        "AuthorizedKeysFile": "__PROGRAMDATA__/ssh/administrators_authorized_keys",
+    },
+)
+
+system_services = [
+    # Both are the way in: they start with the machine.
+    SystemService("sshd", start="auto"),
+    SystemService("Tailscale", start="auto"),
+]
+
+firewall_rules = [
+    # SSH from the tailnet alone, loopback passes no firewall. Windows' own rule, under both its names, lets in anybody.
+    FirewallRule("llm-harness ssh", ports=[22], remote=TAILNET),
+    FirewallRule("OpenSSH SSH Server (sshd)", enabled=False),
+    FirewallRule("OpenSSH Server (sshd)", enabled=False),
+    # The gateway, should Tailscale's own rules be missing. Its address and its key are what really guards it.
+    FirewallRule("llm-harness gateway", ports=[4000], remote=TAILNET),
+    # Block beats allow: an Ollama that somebody starts beside ours, on every address, stays this machine's own.
+    FirewallRule("llm-harness no ollama", action="block", ports=[11434]),
+]
+
+power = [
+    # On mains it is always there for others; on battery it does what its user chose.
+    Power("sleep", plugged_s=0),
+    Power("hibernate", plugged_s=0),
+]
+
+_MACHINE, _USER = r"HKLM\SYSTEM\CurrentControlSet\Control", r"HKCU\Software\Microsoft\Windows\CurrentVersion"
+registry_values = [
+    # No Fast Startup: after it nothing runs that is to run at boot, which all our services are.
+    RegistryValue(_MACHINE + r"\Session Manager\Power\HiberbootEnabled", "dword", 0),
+    # Paths beyond 260 signs: Python environments have them.
+    RegistryValue(_MACHINE + r"\FileSystem\LongPathsEnabled", "dword", 1),
+    # Commands over SSH go through cmd.exe, which keeps exit codes and needs no profile to start.
+    RegistryValue(r"HKLM\SOFTWARE\OpenSSH\DefaultShell", "string", r"C:\Windows\System32\cmd.exe"),
+    RegistryValue(r"HKLM\SOFTWARE\OpenSSH\DefaultShellCommandOption"),
+    # Ollama's tray app does not start at logon: it would hold our port. As its user would switch it off: 03 is off.
+    RegistryValue(_USER + r"\Explorer\StartupApproved\StartupFolder\Ollama.lnk", "binary", "03" + "00" * 11),
+    RegistryValue(_USER + r"\Run\Ollama"),
+]
+
+# An Ollama that was set up by hand: its leftovers would send our clients elsewhere, or open it to web pages.
+variables = [
+    Variable("OLLAMA_HOST", None),
+    Variable("OLLAMA_MODELS", None),
+    Variable("OLLAMA_ORIGINS", None),
+    Variable("OLLAMA_HOST", None, scope="user"),
+    Variable("OLLAMA_MODELS", None, scope="user"),
+]
+
+# Converge says that a restart is pending, and leaves it to you: somebody may sit there. `allowed=True` lets it.
+reboot = Reboot(allowed=False)

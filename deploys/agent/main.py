@@ -47,6 +47,7 @@ def kinds(system: System, home: Home) -> dict[str, Any]:
     every: dict[str, Any] = {
         "file": Files,
         "directory": Directories,
+    from .venvs import Venvs
         "release": Releases,
         "service": Services,
         "model": Models,
@@ -56,6 +57,7 @@ def kinds(system: System, home: Home) -> dict[str, Any]:
     if system.describe()["os"] == "windows":
         from . import windowskinds
 
+        "venv": Venvs,
         every.update(windowskinds.kinds())
     return {name: kind(system, home) for name, kind in every.items()}
 

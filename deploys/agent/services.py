@@ -7,6 +7,7 @@ import time
 import urllib.request
 from typing import Optional
 
+from .asking import ask_token
 from .errors import Refused
 from .files import Files
 from .home import Home
@@ -46,7 +47,8 @@ class Services:
     def ensure(self, request: State, progress: Progress) -> State:
         """Define when it differs, (re)start when it must, and wait until it answers.
 
-        `request`: id, spec, inputs {path: sha256}, answers (URL or None), within_s, reload (bool).
+        `request`: id, spec, inputs {path: sha256}, answers (URL or None), ask (see `ask_token`, or None), within_s,
+        reload (bool).
         """
         name, spec = request["id"], request["spec"]
         ours = spec.get("command") is not None
@@ -71,17 +73,31 @@ class Services:
 
     def _wait(self, request: State) -> None:
         """Sick after `within_s` seconds: the last good files come back, it starts with them, and we say so."""
-        name, url = request["id"], request.get("answers")
-        if url is None or self._answers_within(url, request["within_s"]):
+        why = self._sick(request)
+        if why is None:
             return
-        said = self.system.log_tail(name, 3).replace("\n", " / ")[-300:]
-        why = f"it does not answer at {url} within {request['within_s']} s; it last said: {said or 'nothing'}"
+        name, url = request["id"], request["answers"]
         back = Files(self.system, self.home).put_back_unproven(list(request["inputs"]))
         if back:
             self.system.start_service(name)
             again = "it answers again" if self._answers_within(url, request["within_s"]) else "it still does not answer"
             raise Refused(f"start {name}", f"{why}; {', '.join(back)} put back, {again}", "correct what changed")
         raise Refused(f"start {name}", why, "see its log on the machine, then converge again")
+
+    def _sick(self, request: State) -> Optional[str]:
+        """Why it is not well, or None. `ask`: listening is not enough, a token must come."""
+        name, url = request["id"], request.get("answers")
+        if url is None:
+            return None
+        if not self._answers_within(url, request["within_s"]):
+            said = self.system.log_tail(name, 3).replace("\n", " / ")[-300:]
+            return f"it does not answer at {url} within {request['within_s']} s; it last said: {said or 'nothing'}"
+        try:
+            if request.get("ask"):
+                ask_token(request["ask"], name)
+        except Refused as refused:
+            return refused.why
+        return None
 
     @staticmethod
     def _answers_within(url: str, within_s: float) -> bool:

@@ -20,7 +20,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-{account}{state}{environment}ExecStart={command}
+{account}{state}{environment}{credentials}ExecStart={command}
 Restart=always
 RestartSec=2
 KillMode=control-group
@@ -34,7 +34,9 @@ WantedBy=multi-user.target
 def render_unit(spec: State) -> str:
     """The systemd unit of a service. `account` "system" is root; "own" a throw-away user that owns only `state`."""
     state = spec.get("state") or ""
-    words = [spec["description"], state, *spec["environment"], *spec["environment"].values(), *spec["command"]]
+    credentials = spec.get("credentials", {})
+    words = [spec["description"], state, *spec["command"]]
+    words += [word for pairs in (spec["environment"], credentials) for pair in pairs.items() for word in pair]
     if any(not each.isprintable() for each in words):
         why = "a line break or control character is in its description, environment or command"
         raise Refused(f"define service {spec['name']}", why, "correct it in group_data")
@@ -68,6 +70,9 @@ def parse_unit(text: str) -> Optional[State]:
     }
 
 
+        credentials="".join(
+            f"LoadCredential={name}:{path}\n".replace("%", "%%") for name, path in sorted(credentials.items())
+        ),
 def _quoted(text: str) -> str:
     """One word of a unit file: `%` means itself. (`$` does so in Environment=, and doubled in ExecStart=.)"""
     text = text.replace("%", "%%")
@@ -78,7 +83,11 @@ def _quoted(text: str) -> str:
 
 
 def _unquoted(text: str) -> list[str]:
+    credentials = dict(
+        each.split(":", 1) for each in re.findall(r"^LoadCredential=(.*:.*)$", text.replace("%%", "%"), re.M)
+    )
     try:
+        **({"credentials": credentials} if credentials else {}),
         words = shlex.split(text)
     except ValueError:
         return [text]

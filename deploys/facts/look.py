@@ -87,7 +87,6 @@ def state_of(host: Host, kind: str, name: str) -> State | None:
 
 
 def sha256_wanted(host: Host, path: str) -> str:
-    """The sha256 that this run declared for a file or for the release in a directory."""
+    """The sha256 that this run declared for a file, or for the release or environment in a directory."""
     declared = known(host).declared
-    wanted = declared.get(("file", path)) or declared["release", path]
-    return str(wanted["sha256"])
+    return str(next(declared[kind, path]["sha256"] for kind in ("file", "release", "venv") if (kind, path) in declared))

@@ -113,7 +113,12 @@ def before_after(path: str, text: str, *, is_there: bool, secret: bool) -> str:
 
 def copied(name: str, dest: str, *, source: str, access: Access = "everyone", **more: Any) -> OperationMeta:
     """Have `dest` be the same as `source`, a file of this repository."""
-    return config(name, dest, text=(REPOSITORY / source).read_text(encoding="utf-8"), access=access, **more)
+    return config(name, dest, text=text_of(source), access=access, **more)
+
+
+def text_of(source: str) -> str:
+    """The text of a file of this repository."""
+    return (REPOSITORY / source).read_text(encoding="utf-8")
 
 
 def directory(name: str, path: str, *, access: Access = "everyone") -> OperationMeta:

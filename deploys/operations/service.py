@@ -21,15 +21,20 @@ def running(
     environment: Mapping[str, str],
     account: str = "own",
     state: str = "",
+    credentials: Mapping[str, str] | None = None,
     restarts_with: Sequence[str] = (),
     answers: str | None = None,
+    ask: Mapping[str, Any] | None = None,
     within_s: int = 60,
 ) -> OperationMeta:
     """Have our own service defined, started with the machine and running; stopped, its whole process tree goes.
 
     + account: `own`, a user that owns nothing but `state`, or `system`
-    + restarts_with: paths of files.config and of download.release; started again when one of them changed since
+    + credentials: {name: path} of files that only administrators may read, and it; it finds each by its name in the
+      directory that its environment calls CREDENTIALS_DIRECTORY
+    + restarts_with: paths of files.config, download.release and venv.made; started again when one of them changed since
     + answers: a URL that must answer; when it does not, the last good files are put back
+    + ask: {"url", "model", "key_file", "key_name", "within_s"}: a token that must come back too
     """
     spec = {
         "description": description,
@@ -37,6 +42,7 @@ def running(
         "state": state,
         "environment": dict(environment),
         "command": list(command),
+        **({"credentials": dict(credentials)} if credentials else {}),
     }
 
     def differs(found: Found) -> str | None:
@@ -49,7 +55,7 @@ def running(
         return _not_running(found, inputs(restarts_with))
 
     def request() -> dict[str, Any]:
-        return {"spec": spec, "inputs": inputs(restarts_with), "answers": answers, "within_s": within_s}
+        return {"spec": spec, "inputs": inputs(restarts_with), "answers": answers, "ask": ask, "within_s": within_s}
 
     resource = Resource("service", service, differs, request, job=answers is not None)
     return wanted(name, resource, {"command": list(command)})
@@ -77,7 +83,8 @@ def stale(found: Mapping[str, Any], now: Mapping[str, str]) -> str | None:
     changed = sorted(path for path in now if found["inputs"].get(path) != now[path])
     if changed:
         return f"has not read {', '.join(changed)} yet"
-    remade = [path for path in now if ("release", path) in known(host).changing]
+    made = {name for kind, name in known(host).changing if kind in ("release", "venv")}
+    remade = [path for path in now if path in made]
     return f"was started from {remade[0]} before that was made anew" if remade else None
 
 

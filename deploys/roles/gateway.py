@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
@@ -9,7 +12,8 @@ from deploys.facts import report, secrets
 from deploys.facts.look import itself
 from deploys.lib import litellm, litellm_check
 from deploys.lib.paths import joined
-from deploys.operations import compose, files, tailnet
+from deploys.operations import compose, files, resource, tailnet
+from deploys.roles.gateway_native import native_place, native_proof, run_natively
 from deploys.schema import Gateway, Secret
 
 PROJECT = "litellm"
@@ -18,31 +22,53 @@ PROJECT = "litellm"
 @deploy("Gateway")
 def serve() -> None:
     """Render and check the configuration, start it, ask it for a token; sick, the last good one comes back."""
-    gateway: Gateway = host.data.gateway.at(host.data.gateway_place)
+    wanted: Gateway = host.data.gateway
+    native = wanted.runtime == "native"
+    place = host.data.gateway_place
+    gateway = wanted.at(native_place(place) if native else place)
     bind = "127.0.0.1" if gateway.publish == "serve" else itself(host)["tailnet"]["address"]
-    written = _write(gateway, bind)
-    compose.up(
-        name="Run it, and ask it for a token",
-        project=PROJECT,
-        file=joined(gateway.home, "compose.yaml"),
-        image=gateway.image,
-        answers=f"http://{bind}:{gateway.port}/health/liveliness",
-        within_s=gateway.healthy_within_s,
-        restarts_with=written,
-        ask={
-            "url": f"http://{bind}:{gateway.port}/v1/chat/completions",
-            "model": next(lane.name for lane in host.data.lanes if lane.tier == "local"),
-            "key_file": joined(gateway.home, "gateway.env"),
-            "key_name": gateway.master_key.name,
-            "within_s": gateway.healthy_within_s,
-        },
-    )
+    written = _write(gateway, native_proof() if native else ("compose", PROJECT))
+    url = f"http://{bind}:{gateway.port}"
+    ask = {
+        "url": f"{url}/v1/chat/completions",
+        "model": next(lane.name for lane in host.data.lanes if lane.tier == "local"),
+        "key_file": joined(gateway.home, "gateway.env"),
+        "key_name": gateway.master_key.name,
+        "within_s": gateway.healthy_within_s,
+    }
+    run = run_natively if native else _in_docker
+    run(gateway, bind, written=written, answers=f"{url}/health/liveliness", ask=ask)
     if gateway.publish == "serve":
         tailnet.forward(name="Let the tailnet in", port=gateway.port, to=f"127.0.0.1:{gateway.port}")
 
 
-def _write(gateway: Gateway, bind: str) -> list[str]:
-    """The gateway's files. Gives their paths: what it must start again for."""
+def _in_docker(gateway: Gateway, bind: str, *, written: Sequence[str], answers: str, ask: Mapping[str, Any]) -> None:
+    """What only the container needs, and the container."""
+    proof, start = ("compose", PROJECT), joined(gateway.home, "app", "start.py")
+    project = joined(gateway.home, "compose.yaml")
+    files.config(
+        name="Write compose.yaml",
+        dest=project,
+        text=files.rendered("gateway/compose.yaml.j2", gateway=gateway, bind_address=bind),
+        proven_by=proof,
+    )
+    files.copied(name="Write start.py", dest=start, source="scripts/gateway/start.py", proven_by=proof)
+    if other := host.data.get("gateway_native"):
+        resource.made_way(name="Stop its service", kind="service", id=other.service)
+    compose.up(
+        name="Run it, and ask it for a token",
+        project=PROJECT,
+        file=project,
+        image=gateway.image,
+        answers=answers,
+        within_s=gateway.healthy_within_s,
+        restarts_with=[*written, project, start],
+        ask=ask,
+    )
+
+
+def _write(gateway: Gateway, proof: tuple[str, str]) -> list[str]:
+    """The gateway's files, whatever it runs in. Gives their paths: what it must start again for."""
     lanes, routes, peers = host.data.lanes, host.data.routes, _peers(gateway)
     secrets.required(gateway.master_key, "the gateway's own key")
     named = {name: secrets.value_of(Secret(name)) for name in litellm.secret_names(gateway, lanes)}
@@ -54,11 +80,10 @@ def _write(gateway: Gateway, bind: str) -> list[str]:
     def valid(text: str) -> None:
         litellm_check.check_config(text, gateway, lanes, routes, present=list(values), peers=peers)
 
-    proof = ("compose", PROJECT)
     app = joined(gateway.home, "app")
     environment = litellm.environment(gateway, wiring, values)
-    paths = {name: joined(gateway.home, name) for name in ("gateway.env", "compose.yaml")}
-    paths |= {name: joined(app, name) for name in ("start.py", "guard.py", "keys.py", "config.yaml")}
+    paths = {"gateway.env": joined(gateway.home, "gateway.env")}
+    paths |= {name: joined(app, name) for name in ("guard.py", "keys.py", "config.yaml")}
 
     files.directory(name="Make its directory", path=gateway.home)
     files.directory(name="Make the directory that it sees", path=app)
@@ -71,13 +96,7 @@ def _write(gateway: Gateway, bind: str) -> list[str]:
         secret=True,
         proven_by=proof,
     )
-    files.config(
-        name="Write compose.yaml",
-        dest=paths["compose.yaml"],
-        text=files.rendered("gateway/compose.yaml.j2", gateway=gateway, bind_address=bind),
-        proven_by=proof,
-    )
-    for module in ("start.py", "guard.py", "keys.py"):
+    for module in ("guard.py", "keys.py"):
         files.copied(name=f"Write {module}", dest=paths[module], source=f"scripts/gateway/{module}", proven_by=proof)
     files.config(
         name="Write config.yaml",

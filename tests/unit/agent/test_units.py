@@ -52,6 +52,14 @@ def test_what_systemd_reads() -> None:
     assert "WantedBy=multi-user.target" in lines
 
 
+def test_secrets_come_as_files_of_its_own() -> None:
+    spec = {**SPEC, "credentials": {"gateway.env": "/opt/100%/gateway.env"}}
+    text = render_unit(spec)
+    assert "LoadCredential=gateway.env:/opt/100%%/gateway.env" in text.splitlines()
+    assert parse_unit(text) == spec
+    assert "LoadCredential" not in render_unit(SPEC)
+
+
 def test_root_without_state() -> None:
     text = render_unit({**SPEC, "account": "system", "state": ""})
     assert "DynamicUser" not in text
