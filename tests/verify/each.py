@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from . import desk, expected
+from . import desk, expected, expected_linux, expected_windows
 from .desk import Expected
 from .machine import Question
 
@@ -51,7 +51,27 @@ def resident_models(machine: Expected) -> Iterable[tuple[str, Any]]:
 
 
 def files(machine: Expected) -> Iterable[tuple[str, Any]]:
-    return [(each.path, each) for each in expected.files(machine)]
+    system = expected_windows if "windows" in machine.groups else expected_linux
+    return [(each.path, each) for each in system.files(machine)]
+
+
+def services(machine: Expected) -> Iterable[tuple[str, Any]]:
+    return [(each.name, each) for each in expected.services(machine)]
+
+
+def gateway_containers(machine: Expected) -> Iterable[tuple[str, Any]]:
+    return [("", machine["gateway"])] if expected.in_container(machine) else []
+
+
+THINGS: tuple[str, ...] = ("variables", "path_entries", "registry_values", "firewall_rules", "system_services")
+THINGS += ("features", "power", "installers", "tasks")
+
+
+def things(machine: Expected) -> Iterable[tuple[str, Any]]:
+    """(kind, thing) of every thing of the system's own that the data names."""
+    for kind in THINGS:
+        for each in machine.data.get(kind) or ():
+            yield f"{kind}-{each.get('name') or each.get('directory')}", (kind, each)
 
 
 def wiring(machine: Expected) -> expected.Wanted:

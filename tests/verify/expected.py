@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import ntpath
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .desk import Expected
+from .desk import ROOT, Expected
 
 OLLAMA = "ollama_chat/"
 
@@ -19,34 +21,9 @@ class WantedFile(NamedTuple):
     kind: str = "regular file"
 
 
-def files(machine: Expected) -> Iterator[WantedFile]:
-    """What must lie on a Linux machine, with its owner and mode."""
-    if "agent" in machine:
-        yield WantedFile(machine["agent"]["home"], "root 0700", "directory")
-    if "ssh" in machine:
-        yield WantedFile(machine["ssh"]["drop_in"], "root 0644")
-    if "gateway" in machine:
-        home = machine["gateway_place"]["home"]
-        yield WantedFile(home, "root 0755", "directory")
-        yield WantedFile(posixpath.join(home, "gateway.env"), "root 0600")
-        yield WantedFile(posixpath.join(home, "compose.yaml"), "root 0644")
-        yield WantedFile(posixpath.join(home, "app"), "root 0755", "directory")
-        yield WantedFile(posixpath.join(home, "app", "config.yaml"), "root 0644")
-        yield WantedFile(posixpath.join(home, "app", "guard.py"), "root 0644")
-        yield WantedFile(posixpath.join(home, "app", "keys.py"), "root 0644")
-    if "brain" in machine:
-        brain = machine["brain"]
-        yield WantedFile(brain["program"], "root 0755")
-        yield WantedFile(posixpath.dirname(brain["settings"]), f"{brain['user']} 0700", "directory")
-        yield WantedFile(brain["settings"], f"{brain['user']} 0600")
-
-
-def managed_directories(machine: Expected) -> list[str]:
-    """Where our files lie, for whoever looks for something that leaked."""
-    found = [each.path if each.kind == "directory" else posixpath.dirname(each.path) for each in files(machine)]
-    if "ollama" in machine:
-        found += [machine["ollama"]["home"], machine["ollama"]["state"], "/etc/systemd/system"]
-    return sorted(set(found))
+def full_tag(tag: str) -> str:
+    """Ollama reads `gemma3` as `gemma3:latest`."""
+    return tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
 
 
 def ollama_environment(machine: Expected) -> dict[str, str]:
@@ -62,12 +39,69 @@ def ollama_environment(machine: Expected) -> dict[str, str]:
 def ollama_program(machine: Expected) -> str:
     """The server's program: inside the directory of the declared version."""
     ollama = machine["ollama"]
-    return posixpath.join(str(ollama["home"]), ollama["release"]["version"], ollama["program"])
+    join = ntpath.join if "windows" in machine.groups else posixpath.join
+    return join(str(ollama["home"]), ollama["release"]["version"], ollama["program"])
 
 
-def full_tag(tag: str) -> str:
-    """Ollama reads `gemma3` as `gemma3:latest`."""
-    return tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
+class WantedService(NamedTuple):
+    """A service of ours. `account`: "system", or "own" for one without rights, which owns `state` and nothing else."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    port: int
+    state: str
+    account: str
+    credentials: Mapping[str, str] = {}
+
+
+def services(machine: Expected) -> list[WantedService]:
+    """Those that the data asks for."""
+    found: list[WantedService] = []
+    if "ollama" in machine:
+        ollama = machine["ollama"]
+        environment = {**ollama_environment(machine), "HOME": ollama["state"]}
+        command = (ollama_program(machine), "serve")
+        found.append(WantedService(ollama["service"], command, environment, ollama["port"], ollama["state"], "own"))
+    if "gateway" in machine and not in_container(machine):
+        found.append(_native_gateway(machine))
+    return found
+
+
+def in_container(machine: Expected) -> bool:
+    """Whether the machine has a gateway that runs in a container."""
+    return "gateway" in machine and machine["gateway"].get("runtime", "docker") == "docker"
+
+
+def gateway_files(machine: Expected) -> list[str]:
+    """Those of the gateway that everybody may read, below its home; what differs is what it runs in."""
+    runs_in = ["compose.yaml", "app/start.py"] if in_container(machine) else ["requirements.lock", "app/native.py"]
+    return ["app/config.yaml", "app/guard.py", "app/keys.py", *runs_in]
+
+
+TAILNET = "{tailnet}"  # in a command: the machine's own tailnet address, which it alone knows
+
+
+def _native_gateway(machine: Expected) -> WantedService:
+    """LiteLLM as a service, in the virtual environment of this checkout's list of packages and of that Python."""
+    native, gateway, home = machine["gateway_native"], machine["gateway"], machine["gateway_place"]["home"]
+    join = ntpath.join if "windows" in machine.groups else posixpath.join
+    python, release = native["python"]["program"], native["python"]["release"]
+    if release:
+        python = join(native["python"]["home"], release["version"], python)
+    lock = hashlib.sha256((ROOT / "scripts" / "gateway" / "requirements.lock").read_bytes()).hexdigest()
+    made = hashlib.sha256(f"{lock}\0{python}".encode()).hexdigest()[:16]
+    bind = "127.0.0.1" if gateway["publish"] == "serve" else TAILNET
+    options = ("-I", "-u", "-X", "utf8", join(home, "app", "native.py"), bind, str(gateway["port"]))
+    return WantedService(
+        name=native["service"],
+        command=(join(native["venvs"], made, native["inside"]), *options),
+        environment={"HOME": native["state"]},
+        port=gateway["port"],
+        state=native["state"],
+        account="own",
+        credentials={"gateway.env": join(home, "gateway.env")},
+    )
 
 
 def our_ports(machines: Sequence[Expected]) -> list[int]:
@@ -147,7 +181,7 @@ def _parameters(machine: Expected, lane: Mapping[str, Any]) -> dict[str, Any]:
     ours = lane["model"].startswith(OLLAMA)
     found = {
         "model": lane["model"],
-        "api_base": lane["api_base"] or (machine["gateway_place"]["ollama_url"] if ours else None),
+        "api_base": lane["api_base"] or (_ollama_from_the_gateway(machine) if ours else None),
         "api_key": f"os.environ/{lane['key']['name']}" if lane["key"] else None,
         "timeout": lane.get("timeout_s"),
         "stream_timeout": lane.get("stream_timeout_s"),
@@ -157,6 +191,12 @@ def _parameters(machine: Expected, lane: Mapping[str, Any]) -> dict[str, Any]:
         sizes = {each["tag"]: each["context"] for each in machine.data.get("models", [])}
         found["num_ctx"] = lane.get("context") or sizes.get(full_tag(lane["model"].removeprefix(OLLAMA)))
     return {**{name: value for name, value in found.items() if value is not None}, **lane["parameters"]}
+
+
+def _ollama_from_the_gateway(machine: Expected) -> str:
+    """The engine's URL as the gateway knows it."""
+    place = machine["gateway_place" if in_container(machine) else "gateway_native"]
+    return str(place["ollama_url"])
 
 
 def image_digest(gateway: Mapping[str, Any]) -> str:

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import expected as wanted
+from . import expected_linux as place
 from . import parse
 from .desk import Expected
+from .expected import WantedService
 from .machine import Container, Machine, Process, Question, Road, Service, Tailnet, Unreachable
 from .parse import CURL, Said
 
-UNIT = "ollama.service"
-UNIT_WORDS = "LoadState,ActiveState,UnitFileState,MainPID,ExecStart,DropInPaths,NeedDaemonReload,FragmentPath"
-UNIT_SETTINGS = "Restart,KillMode,DynamicUser,Environment"
+UNIT_WORDS = "LoadState,ActiveState,UnitFileState,MainPID,DropInPaths,NeedDaemonReload,FragmentPath"
 SLOW_TOOL_S = 30  # Docker, Tailscale: they may hang when their daemon does
 ANSWER_S = 180  # a cold model is read from disk first
 NOT_ASKED = Said(127, "", "it was not asked")
@@ -76,17 +76,18 @@ class Linux(Machine):
         self.listeners = parse.listeners(self.said["sockets"].out)
         self.lan_addresses = parse.lan_addresses(self.said["addresses"].out or "[]")
         self.tailnet = self._tailnet()
-        self.service = service_of(parse.properties(self.said["unit"].out))
+        self.services = self._services()
         self.cards = self.said["cards"].out.splitlines() if self.said["cards"].code == 0 else []
         names = ("version", "tags", "ps")
         self.ollama = {name: parse.reply(self.said.get(f"ollama-{name}", NOT_ASKED)) for name in names}
         inspected = self._gateway_container()
         self._run(self._second(inspected))
         self.container = self._container(inspected)
-        self.engine = self._engine()
+        self.owners = self._owners()
         self.ours = self._our_processes()
         self.config = self.said["config"].out if self.said.get("config", NOT_ASKED).code == 0 else None
-        self.unpacked_once = (self._json("release-note") or {}).get("contents")
+        once = (self._json("release-note") or {}).get("contents")
+        self.unpacked_once = once and {name: [*each[:2], each[2] & 0o7777] for name, each in once.items()}
         self.unpacked = parse.sizes(base64.b64decode(self.said.get("release", NOT_ASKED).out).decode())
         self.files = parse.files(self.said["stat"].out, self.said["sha256sum"].out)
         self.gateway = {name: parse.reply(said) for name, said in self._with_prefix("gateway-").items()}
@@ -109,11 +110,13 @@ class Linux(Machine):
             "tailscale": f"timeout {SLOW_TOOL_S} tailscale status --json --peers=false",
             "addresses": "ip -json addr",
             "sockets": "ss -H -tlnp",
-            "unit": f"systemctl show {UNIT} --property {UNIT_WORDS},{UNIT_SETTINGS}",
             "cards": f"timeout {SLOW_TOOL_S} nvidia-smi --query-gpu=name --format=csv,noheader",
             "arguments": "ps -ww -eo args",
             "containers": self._inspect_all(),
         }
+        for each in wanted.services(data):
+            commands[f"unit-{each.name}"] = f"systemctl show {each.name}.service --property {UNIT_WORDS}"
+            commands[f"unit-file-{each.name}"] = quoted("cat", place.unit_file(each.name))
         if "agent" in data:
             home = data["agent"]["home"]
             commands["manifest"] = quoted("cat", posixpath.join(home, "managed.json"))
@@ -139,9 +142,25 @@ class Linux(Machine):
         carried = tuple(each for each in addresses if each in here)
         return Tailnet(status["BackendState"], bool(me.get("Online")), status.get("Version", ""), addresses, carried)
 
+    def _services(self) -> dict[str, Service]:
+        found = {}
+        for each in wanted.services(self.expected):
+            text = self.said[f"unit-file-{each.name}"]
+            properties = parse.properties(self.said[f"unit-{each.name}"].out)
+            service = service_of(properties, place.unit_file(each.name), text.out if text.code == 0 else "")
+            if service:
+                found[each.name] = service
+        return found
+
+    def definition_of(self, service: WantedService) -> Mapping[str, str]:
+        return place.definition(service._replace(command=self.here(service.command)))
+
+    def thing(self, kind: str, thing: Mapping[str, Any]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        return {"there": "nowhere: a Linux machine has no such thing"}, {"there": f"among {kind}"}
+
     def _gateway_container(self) -> Mapping[str, Any] | None:
         """The container that has the gateway's configuration before its eyes."""
-        if "gateway" not in self.expected:
+        if not wanted.in_container(self.expected):
             return None
         home = self.expected["gateway_place"]["home"]
         mine = [
@@ -154,11 +173,11 @@ class Linux(Machine):
 
     # ---- the second round: what the first pointed at
     def _second(self, container: Mapping[str, Any] | None) -> dict[str, str]:
-        declared = [each.path for each in wanted.files(self.expected)]
+        declared = [each.path for each in place.files(self.expected)]
         noted = [each["id"] for each in self.manifest or [] if each["kind"] in ("file", "directory")]
         paths = quoted(*dict.fromkeys(["/", *declared, *noted]))
         pids = sorted({pid for each in self.listeners for _, pid in each.programs})
-        directories = quoted(*wanted.managed_directories(self.expected))
+        directories = quoted(*place.managed_directories(self.expected))
         commands = {
             "stat": f"stat {parse.STAT} -- {paths}",
             "sha256sum": f"sha256sum -- {paths}",
@@ -173,19 +192,18 @@ class Linux(Machine):
             commands["release-note"] = quoted("cat", posixpath.join(release, RELEASE_NOTE))
             told = quoted("-not", "-type", "d", "-not", "-name", RELEASE_NOTE, "-printf", "%s %Ts %m %P\\0")
             commands["release"] = f"find {quoted(release)} {told} | base64 -w 0"
-        if pid := self._engine_pid():
-            commands["engine-environment"] = f"cat /proc/{pid}/environ"
-            commands["engine-program"] = f"readlink /proc/{pid}/exe"
-            commands["engine-account"] = f"ps -o uid=,user= -p {pid}"
+        for name, pid in self._owning().items():
+            commands[f"owner-environment-{name}"] = f"cat /proc/{pid}/environ"
+            commands[f"owner-program-{name}"] = f"readlink /proc/{pid}/exe"
+            commands[f"owner-account-{name}"] = f"ps -o uid=,user= -p {pid}"
         if container:
             commands["image"] = quoted("docker", "image", "inspect", container["Image"])
         return commands | (self._to_the_gateway() if "gateway" in self.expected else {})
 
-    def _engine_pid(self) -> int | None:
-        if "ollama" not in self.expected:
-            return None
-        port = self.expected["ollama"]["port"]
-        return next((pid for each in self.listeners if each.port == port for _, pid in each.programs), None)
+    def _owning(self) -> dict[str, int]:
+        """{service's name: pid of whatever listens on its port}."""
+        ports = {each.port: each.name for each in wanted.services(self.expected)}
+        return {ports[each.port]: pid for each in self.listeners if each.port in ports for _, pid in each.programs}
 
     def _to_the_gateway(self) -> dict[str, str]:
         """Asked at its own door on this machine, with the key that lies there."""
@@ -215,16 +233,20 @@ class Linux(Machine):
         running = bool(inspected["State"]["Running"])
         return Container(inspected["Id"], running, inspected["Config"]["Image"], digests)
 
-    def _engine(self) -> Process | None:
-        pid, account = self._engine_pid(), self.said.get("engine-account", NOT_ASKED)
-        if pid is None or account.code:
-            return None
-        uid, user = account.out.split()
-        program, environment = self.said["engine-program"].out.strip(), self.said["engine-environment"].out
-        return Process(pid, user, uid == "0", program, parse.environment(environment))
+    def _owners(self) -> dict[str, Process]:
+        found = {}
+        for name, pid in self._owning().items():
+            account = self.said[f"owner-account-{name}"]
+            if account.code == 0:
+                uid, user = account.out.split()
+                program = self.said[f"owner-program-{name}"].out.strip()
+                environment = parse.environment(self.said[f"owner-environment-{name}"].out)
+                found[name] = Process(pid, user, uid == "0", program, environment)
+        return found
 
     def _our_processes(self) -> set[int]:
-        marks = [f"/{UNIT}", *([self.container.id] if self.container else [])]
+        marks = [f"/{each.name}.service" for each in wanted.services(self.expected)]
+        marks += [self.container.id] if self.container else []
         lines = [line.partition(" ") for line in self.said["cgroups"].out.splitlines()]
         return {int(pid) for pid, _, groups in lines if any(mark in groups for mark in marks)}
 
@@ -265,20 +287,21 @@ class Linux(Machine):
         return f"{key_from(brain['settings'], 'key')} | {CURL} --max-time {ANSWER_S} --config - {more}"
 
 
-def service_of(unit: Mapping[str, str]) -> Service | None:
-    """A service, of what `systemctl show` says; None where there is none of that name."""
+def service_of(unit: Mapping[str, str], path: str, text: str) -> Service | None:
+    """A service, of what `systemctl show` says and of its file at `path`; None where there is none of that name."""
     if unit.get("LoadState") != "loaded":
         return None
     edits = tuple(unit.get("DropInPaths", "").split())
     if unit.get("NeedDaemonReload") == "yes":
         edits += (f"{unit['FragmentPath']} (changed since systemd read it)",)
+    elif unit.get("FragmentPath") != path:
+        edits += (f"{unit.get('FragmentPath')} (it is what counts, not {path})",)
     return Service(
         running=unit["ActiveState"] == "active",
         enabled=unit["UnitFileState"] == "enabled",
-        pid=int(unit["MainPID"]),
-        command=unit.get("ExecStart", "").partition("argv[]=")[2].partition(" ;")[0],
+        pids=frozenset({int(unit["MainPID"])}),
+        definition=place.unit(text),
         edits=edits,
-        settings={name: unit.get(name, "") for name in UNIT_SETTINGS.split(",")},
     )
 
 

@@ -1,4 +1,4 @@
-"""What a test may ask of a machine, whatever its system. `linux.py` answers for Linux.
+"""What a test may ask of a machine, whatever its system. `linux.py` answers for Linux, `windows.py` for Windows.
 
 Everything that can be read at once is read at once: `look` once per session; after it no test costs a connection.
 """
@@ -16,6 +16,7 @@ import testinfra
 
 from . import parse
 from .desk import Expected
+from .expected import TAILNET, WantedService
 
 CONNECT_TIMEOUT_S = 20
 
@@ -41,6 +42,16 @@ class Road:
             sudo=bool(machine.data.get("_sudo")),
         )
 
+    def hand(self, machine: Expected, command: str, text: str) -> bytes:
+        """What a command on the machine says to this text as its input, which so is in no argument."""
+        path = f"-oControlPath={self.sockets / machine.name}"
+        done = subprocess.run(
+            ["ssh", "-F", str(self.config), path, machine.name, command],
+            input=text.encode(),
+            capture_output=True,
+        )
+        return done.stdout
+
     def knock(self, machine: Expected) -> str:
         """What the running sshd answers to somebody who offers nothing (a connection of its own)."""
         options = ["ControlPath=none", "PreferredAuthentications=none", f"ConnectTimeout={CONNECT_TIMEOUT_S}"]
@@ -63,34 +74,44 @@ class Road:
 
 
 class Tailnet(NamedTuple):
-    """What Tailscale says of itself. `carried`: those of its addresses that the machine's interfaces really have."""
+    """What Tailscale says of itself. `carried`: those of its addresses that the machine's interfaces really have.
+
+    `unattended`: whether it is up with nobody logged on; None where it always is.
+    """
 
     state: str
     online: bool
     version: str
     addresses: tuple[str, ...]
     carried: tuple[str, ...]
+    unattended: bool | None = None
 
 
 class Service(NamedTuple):
-    """A service as its manager knows it. `settings` are the manager's own words for whatever else matters."""
+    """A service of ours as its manager knows it. `pids`: processes that may be its own.
+
+    `definition`: everything that its definition says, by names of the system's own; `edits`: what was put beside it.
+    """
 
     running: bool
     enabled: bool
-    pid: int
-    command: str
-    edits: tuple[str, ...]
-    settings: Mapping[str, str]
+    pids: frozenset[int]
+    definition: Mapping[str, str]
+    edits: tuple[str, ...] = ()
 
 
 class Process(NamedTuple):
-    """A running process. `program` is the file that it really runs, ` (deleted)` when that is gone."""
+    """A running process. `program` is the file that it really runs, ` (deleted)` when that is gone.
+
+    `whole`: whether `program` is a whole path; `environment` is None where the system tells it to nobody.
+    """
 
     pid: int
     account: str
     privileged: bool
     program: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] | None
+    whole: bool = True
 
 
 class Container(NamedTuple):
@@ -122,6 +143,19 @@ class Machine(ABC):
         """Ask everything. Raises Unreachable."""
 
     @abstractmethod
+    def definition_of(self, service: WantedService) -> Mapping[str, str]:
+        """What the definition of that service must say: all of it, as `Service.definition` has it."""
+
+    @abstractmethod
+    def thing(self, kind: str, thing: Mapping[str, Any]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """(what was found, what is wanted) of a thing of the system's own, such as a variable or a firewall rule."""
+
+    def here(self, command: tuple[str, ...]) -> tuple[str, ...]:
+        """A command with the machine's own tailnet address filled in."""
+        address = self.tailnet.addresses[0] if self.tailnet and self.tailnet.addresses else ""
+        return tuple(address if each == TAILNET else each for each in command)
+
+    @abstractmethod
     def why(self, thing: str) -> str:
         """Why the machine could not tell of a thing (`sshd`, `tailscale`, `containers` ...); empty when it could."""
 
@@ -130,9 +164,9 @@ class Machine(ABC):
     tailnet: Tailnet | None
     lan_addresses: list[str]
     listeners: list[parse.Listener]
-    ours: set[int]  # ids of the processes that belong to our service and our container
-    service: Service | None
-    engine: Process | None  # whatever listens on Ollama's port
+    ours: set[int]  # ids of the processes that belong to our services and our container
+    services: Mapping[str, Service]
+    owners: Mapping[str, Process]  # {service's name: whatever listens on its port}
     cards: list[str]  # names of its GPUs
     ollama: Mapping[str, parse.Reply]  # version, tags, ps
     container: Container | None
@@ -141,7 +175,7 @@ class Machine(ABC):
     answers: Mapping[Question, parse.Reply]
     brain: parse.Said | None
     files: Mapping[str, parse.FileState]
-    unpacked: Mapping[str, list[int]]  # files of Ollama's release: {relative path: [size, seconds, mode]}
+    unpacked: Mapping[str, list[int]]  # files of Ollama's release: {relative path: [size, seconds, ...]}
     unpacked_once: Mapping[str, list[int]] | None  # the same, as noted when it was unpacked
     manifest: list[Mapping[str, Any]] | None
     provenance: Mapping[str, Any] | None

@@ -193,7 +193,8 @@ class Reply:
         return f"status {self.status}: {self.body.strip()[:200]}" if self.status else f"no answer ({self.trouble})"
 
 
-CURL = r"""curl -sS -i -N --noproxy '*' --write-out '\n%{remote_ip}'"""
+CURL_SAYS = "%{remote_ip}"  # in the last line of the output
+CURL = rf"""curl -sS -i -N --noproxy '*' --write-out '\n{CURL_SAYS}'"""
 
 
 def reply(said: Said) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import parse
-from .each import deployments, each, where, wiring
+from .each import deployments, each, gateway_containers, where, wiring
 from .expected import Deployment, image_digest, image_version
 from .machine import Container, Machine
 from .saying import fail, must, must_be, shown, unless
@@ -17,7 +17,7 @@ def container_of(machine: Machine) -> Container:
     return machine.container or fail(f"{sentence} ({why})" if why else sentence)
 
 
-@where("gateway")
+@each("gateway", gateway_containers)
 def test_container_runs_the_pinned_image(machine: Machine, gateway: dict[str, Any]) -> None:
     container = container_of(machine)
     must(container.running, f"{machine.name}: the gateway's container is stopped, wanted running")

@@ -28,7 +28,7 @@ def test_machine_has_its_tailnet_address(machine: Machine, tailnet: dict[str, An
     must(mine, f"{machine.name}: its Tailscale addresses are {shown(found.addresses)}, wanted one of 100.64.0.0/10")
     must(
         mine[0] in found.carried,
-        f"{machine.name}: none of its interfaces has its tailnet address {mine[0]}, wanted tailscale0 to have it",
+        f"{machine.name}: none of its interfaces has its tailnet address {mine[0]}, wanted Tailscale's to have it",
     )
 
 
@@ -38,4 +38,14 @@ def test_tailscale_is_new_enough(machine: Machine, tailnet: dict[str, Any]) -> N
     must(
         parse.version(found) >= parse.version(oldest),
         f"{machine.name}: Tailscale is version {found}, wanted {oldest} or newer",
+    )
+
+
+@where("tailnet")
+def test_tailscale_needs_nobody_logged_on(machine: Machine, tailnet: dict[str, Any]) -> None:
+    unattended = tailnet_of(machine).unattended
+    must(
+        unattended is not False,
+        f"{machine.name}: Tailscale is up only while somebody is logged on, wanted unattended: "
+        "`tailscale set --unattended` there",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.verify import expected
+from tests.verify import expected, expected_linux
 from tests.verify.desk import Expected
 
 IMAGE = "a/b:v1.2.3@sha256:0f"
@@ -109,7 +109,9 @@ def test_a_client_finds_its_gateway_by_name() -> None:
 
 def test_files_that_the_data_asks_for_and_who_may_read_them() -> None:
     brain = {"program": "/usr/local/bin/brain", "settings": "/home/me/.config/brain/settings", "user": "me"}
-    found = {each.path: each.access for each in expected.files(machine(brain=brain, agent={"home": "/var/lib/x"}))}
+    found = {
+        each.path: each.access for each in expected_linux.files(machine(brain=brain, agent={"home": "/var/lib/x"}))
+    }
     assert found["/opt/litellm/gateway.env"] == "root 0600"
     assert found["/home/me/.config/brain/settings"] == "me 0600"
     assert found["/usr/local/bin/brain"] == "root 0755"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.verify import parse
-from tests.verify.linux import key_from, service_of
+from tests.verify.linux import key_from
 from tests.verify.parse import Listener, Said
 
 # iproute2 6.1, Debian 12: five programs of Python, one socket of another user's
@@ -117,39 +117,6 @@ def test_sshd_settings_speak_the_configurations_words() -> None:
 )
 def test_methods_that_a_server_offers(said: str, methods: list[str] | None) -> None:
     assert parse.offered_methods(said) == methods
-
-
-# systemd 252, Debian 12
-UNIT = """\
-Restart=on-failure
-MainPID=805
-ExecStart={ path=/usr/sbin/sshd ; argv[]=/usr/sbin/sshd -D $SSHD_OPTS ; ignore_errors=no ; pid=805 ; status=0/0 }
-Environment=
-LoadState=loaded
-ActiveState=active
-FragmentPath=/lib/systemd/system/ssh.service
-DropInPaths=/etc/systemd/system/ssh.service.d/a.conf /etc/systemd/system/ssh.service.d/b.conf
-UnitFileState=enabled
-NeedDaemonReload=yes
-"""
-
-
-def test_a_service_as_systemd_knows_it() -> None:
-    service = service_of(parse.properties(UNIT))
-    assert service is not None
-    assert (service.running, service.enabled, service.pid) == (True, True, 805)
-    assert service.command == "/usr/sbin/sshd -D $SSHD_OPTS"
-    assert service.settings["Restart"] == "on-failure"
-    assert service.edits == (
-        "/etc/systemd/system/ssh.service.d/a.conf",
-        "/etc/systemd/system/ssh.service.d/b.conf",
-        "/lib/systemd/system/ssh.service (changed since systemd read it)",
-    )
-
-
-def test_a_unit_that_does_not_exist_is_no_service() -> None:
-    assert service_of(parse.properties("LoadState=not-found\nActiveState=inactive\nMainPID=0\n")) is None
-    assert service_of(parse.properties("")) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import firewall, scheduler, security, services
+from . import firewall, looking, scheduler, security, services
 from .registry import BINARY, DWORD, EXPAND_SZ, MULTI_SZ, SZ, USER_ENVIRONMENT
 from .security import Ace
 
@@ -30,6 +30,7 @@ class Settings:
     eight_bit_codes: bool = False
     old_certutil: bool = False
     sockets: list[tuple[str, str, int, str, int]] = field(default_factory=list)  # proto, local, port, state, pid
+    addresses: dict[str, str] = field(default_factory=lambda: {"127.0.0.1": ""})  # own address: its gateway
     cards: list[str] | None = field(default_factory=lambda: ["NVIDIA GeForce RTX 3090, 24576"])
     features: dict[str, str] = field(default_factory=lambda: {"VirtualMachinePlatform": "Disabled"})
     power: dict[str, list[int]] = field(
@@ -56,6 +57,8 @@ def install(machine: Machine) -> None:
         "netstat": netstat,
         "tasklist": tasklist,
         "taskkill": taskkill,
+        "route": looking.route,
+        "robocopy": looking.robocopy,
         "certutil": certutil,
         "powercfg": powercfg,
         "dism": dism,
@@ -87,6 +90,8 @@ def reg(process: Process) -> int:
         machine.registry.set(path, name or "", number, int(data, 0) if number == DWORD else data)
         _say(process, machine.say("The operation completed successfully."))
         return 0
+    if "/s" in [each.lower() for each in process.arguments]:
+        return _reg_below(process, path, name)
     key = machine.registry.find(path)
     if key is None or (name is not None and name.lower() not in key.values):
         text = machine.say("The system was unable to find the specified registry key or value.")
@@ -100,6 +105,24 @@ def reg(process: Process) -> int:
             _say(process, f"    {own}    {TYPES[kind_number]}    {shown}")
     _say(process, "", *(f"{whole}\\{each.name}" for each in key.keys.values()))
     return 0
+
+
+def _reg_below(process: Process, path: str, name: str | None) -> int:
+    """`reg query KEY /s [/v NAME]`: each key with what it has of that; a sentence at the end."""
+    machine = process.machine
+    whole = re.sub(r"^HKLM", "HKEY_LOCAL_MACHINE", re.sub(r"^HKCU", "HKEY_CURRENT_USER", path))
+    key, found = machine.registry.find(path), 0
+    waiting = [(whole, key)] if key else []
+    while waiting:
+        here, at = waiting.pop(0)
+        values = [each for each in at.values.values() if name is None or each[0].lower() == name.lower()]
+        if values:
+            _say(process, "", here)
+            _say(process, *(f"    {own}    {TYPES[kind]}    {_data(kind, data)}" for own, kind, data in values))
+        found += len(values)
+        waiting += [(f"{here}\\{each.name}", each) for each in at.keys.values()]
+    _say(process, "", f"End of search: {found} match(es) found.")
+    return 0 if found else 1
 
 
 def _data(kind: int, value: Any) -> str:
@@ -147,6 +170,9 @@ def icacls(process: Process) -> int:
 
     if not machine.drive.exists(path):
         return fail("The system cannot find the file specified.", 2)
+    if "/save" in [each.lower() for each in options]:
+        summary(looking.saved_access(process, path, options), 0)
+        return 0
     found = machine.drive.descriptor(path)
     if not options:
         shown = [
@@ -227,7 +253,9 @@ def tasklist(process: Process) -> int:
         )
     memory = "5.500 K" if machine.language == "de" else "5,500 K"
     for each in rows:
-        _say(process, f'"{each.name}","{each.pid}","Services","{each.session}","{memory}"')
+        row = f'"{each.name}","{each.pid}","Services","{each.session}","{memory}"'
+        more = f',"Unknown","{looking.account_of(each)}","0:00:01","{machine.say("N/A")}"'
+        _say(process, row + (more if "/V" in process.arguments else ""))
     return 0
 
 
