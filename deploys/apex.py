@@ -2,13 +2,16 @@
 
 from pyinfra import host
 
-from deploys.roles import gateway, machine, models, ollama, retired, ssh, tailscale
+from deploys.roles import gateway, machine, models, ollama, retired, ssh, system, tailscale
 
 if "apex" in host.groups:
     with machine.converging():
         # The way in comes first: everything else travels on it.
         tailscale.healthy()
         ssh.harden()
+
+        # Then the machine itself: who may come in, that it never sleeps, what must not stand in our way.
+        system.apply()
 
         # Then the engine, then what it serves, then the door to it.
         ollama.serve()

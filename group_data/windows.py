@@ -10,6 +10,12 @@ _shell_executable = None
 agent = Agent(
     python=r"C:\ProgramData\llm-harness\python-3.12.10\python.exe -I -X utf8",
     home=r"C:\ProgramData\llm-harness",
+    # Windows has no Python: this one needs no installation and is signed by the Python Software Foundation.
+    runtime=Release(
+        version="3.12.10",
+        url="https://www.python.org/ftp/python/3.12.10/python-3.12.10-embed-amd64.zip",
+        sha256="4acbed6dd1c744b0376e3b1cf57ce906f9dc9e95e68824584c8099a63025a3c3",
+    ),
 )
 
 ollama = Ollama(
@@ -91,18 +97,21 @@ power = [
     Power("hibernate", plugged_s=0),
 ]
 
-_MACHINE, _USER = r"HKLM\SYSTEM\CurrentControlSet\Control", r"HKCU\Software\Microsoft\Windows\CurrentVersion"
 registry_values = [
     # No Fast Startup: after it nothing runs that is to run at boot, which all our services are.
-    RegistryValue(_MACHINE + r"\Session Manager\Power\HiberbootEnabled", "dword", 0),
+    RegistryValue(r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Power\HiberbootEnabled", "dword", 0),
     # Paths beyond 260 signs: Python environments have them.
-    RegistryValue(_MACHINE + r"\FileSystem\LongPathsEnabled", "dword", 1),
+    RegistryValue(r"HKLM\SYSTEM\CurrentControlSet\Control\FileSystem\LongPathsEnabled", "dword", 1),
     # Commands over SSH go through cmd.exe, which keeps exit codes and needs no profile to start.
     RegistryValue(r"HKLM\SOFTWARE\OpenSSH\DefaultShell", "string", r"C:\Windows\System32\cmd.exe"),
     RegistryValue(r"HKLM\SOFTWARE\OpenSSH\DefaultShellCommandOption"),
     # Ollama's tray app does not start at logon: it would hold our port. As its user would switch it off: 03 is off.
-    RegistryValue(_USER + r"\Explorer\StartupApproved\StartupFolder\Ollama.lnk", "binary", "03" + "00" * 11),
-    RegistryValue(_USER + r"\Run\Ollama"),
+    RegistryValue(
+        r"HKCU\Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\StartupFolder\Ollama.lnk",
+        type="binary",
+        data="03" + "00" * 11,
+    ),
+    RegistryValue(r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run\Ollama"),
 ]
 
 # An Ollama that was set up by hand: its leftovers would send our clients elsewhere, or open it to web pages.

@@ -115,6 +115,7 @@ def test_no_wrong_cascade_passes(cascade: list[str], private: bool) -> None:
 LOAD = """
 import runpy, sys
 from deploys.schema import check_machine
+from deploys.system_schema import check_system
 inventory = runpy.run_path("inventory.py")
 for machine in ("apex", "g16"):
     groups = ["all", machine, *(name for name in ("windows", "linux") if machine in inventory[name])]
@@ -122,6 +123,7 @@ for machine in ("apex", "g16"):
     for group in groups:
         data.update(runpy.run_path(f"group_data/{group}.py"))
     check_machine(machine, data)
+    check_system(machine, data)
     print(machine, len(groups), data["agent"].home)
 """
 
