@@ -54,7 +54,7 @@ class Drive:
 
     def __init__(self, folder: Path, dice: random.Random) -> None:
         self.folder = folder / "C"
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.dice = dice
         self.descriptors: dict[str, Descriptor] = {"c:": security.parse(ROOT)}
         self.owner_is_user: str | None = None  # else Administrators: both are on record for elevated creation
@@ -62,6 +62,7 @@ class Drive:
         self.full = False
         self.locked: set[str] = set()  # opened by a program that shares nothing
         self.loaded: set[str] = set()  # executables that run
+        self.uploads: list[str] = []  # what sftp-server writes just now: it shares writing only
 
     # -- names
     def key(self, path: str) -> str:
@@ -102,6 +103,19 @@ class Drive:
                 continue
             if target == real or target.startswith(real + "/"):
                 return True
+        return False
+
+    def is_read(self, path: str) -> bool:
+        """Whether a file of this process is open on it for reading."""
+        real = str(self.real(path))
+        for descriptor in os.listdir("/proc/self/fd"):
+            try:
+                if os.readlink(f"/proc/self/fd/{descriptor}") == real:
+                    flags = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").split("flags:")[1]
+                    if int(flags.split()[0], 8) & os.O_ACCMODE != os.O_WRONLY:
+                        return True
+            except OSError:
+                continue
         return False
 
     # -- access
@@ -197,7 +211,7 @@ class Drive:
         if self.exists(path):
             self.descriptor(path)
         key = self.key(path)
-        names = [each for each in self.descriptors if each == key or each.startswith(key + "\\")]
+        names = [each for each in list(self.descriptors) if each == key or each.startswith(key + "\\")]
         return {each[len(key) :]: self.descriptors.pop(each) for each in names}
 
     def replace_file(self, target: str, replacement: str) -> None:

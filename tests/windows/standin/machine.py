@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import firewall, scheduler, services, tools
+from . import firewall, scheduler, services, smalltools, tools
 from .drive import PROFILE, PROGRAM_DATA, PROGRAM_FILES, Drive, error
 from .processes import Process, Processes
 from .registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ, USER_ENVIRONMENT, Registry
@@ -41,6 +42,9 @@ class Machine:
         self.elevated = True
         self.restore_privilege = False
         self.battery = False
+        self.logged_on = False  # somebody sits at the machine, or auto-logon acted
+        self.profile_line = ""  # what the profile of PowerShell prints
+        self.at_logon: list[Callable[[], None]] = []
         self.running = threading.local()  # .process: the one whose thread this is
         self.broadcasts = 0
         self.boots = 1
@@ -56,6 +60,7 @@ class Machine:
         self.tools = tools.Settings()
         self._furnish()
         tools.install(self)
+        smalltools.install(self)
         self.processes.booted()
         self.services.boot()
         self.block = self.environment_now()  # what services.exe and sshd took at boot
@@ -144,12 +149,20 @@ class Machine:
             if each is not getattr(self.running, "process", None):
                 self.processes.end(each, 1)
         self.boots += 1
-        self.reboot_asked = False
+        self.reboot_asked = self.logged_on = False
         self.processes.booted()
         self.services.boot()
         self.block = self.environment_now()
         if not fast_startup:
             self.scheduler.booted()
+
+    def logon(self) -> None:
+        """The user's desktop begins: logon triggers fire, and what the user starts with it is for `at_logon`."""
+        if not self.logged_on:
+            self.logged_on = True
+            self.scheduler.logged_on()
+            for each in self.at_logon:
+                each()
 
     # -- as it comes from the factory
     def _furnish(self) -> None:

@@ -290,7 +290,7 @@ def _nt(world: World) -> Any:
             raise error(5, path)
         if not there and not flags & os.O_CREAT:
             raise error(2 if real.parent.is_dir() else 3, path)
-        if there and drive.key(path) in drive.locked:
+        if there and drive.key(path) in drive.locked.union(drive.uploads):
             raise error(32, path)
         if there:
             drive.must_allow(path, sids(), wanted(flags))

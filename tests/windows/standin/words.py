@@ -104,6 +104,16 @@ GERMAN = {
     "Power Setting GUID": "GUID der Energieeinstellung",
     "Current AC Power Setting Index": "Index der aktuellen Wechselstromeinstellung",
     "Current DC Power Setting Index": "Index der aktuellen Gleichstromeinstellung",
+    # cmd.exe (the first two recorded, the others assumed)
+    "The command line is too long.": "Die Befehlszeile ist zu lang.",
+    "'{0}' is not recognized as an internal or external command,\r\noperable program or batch file.": (
+        'Der Befehl "{0}" ist entweder falsch geschrieben oder\r\nkonnte nicht gefunden werden.'
+    ),
+    "The system cannot find the path specified.": "Das System kann den angegebenen Pfad nicht finden.",  # recorded
+    "A subdirectory or file {0} already exists.": (
+        'Ein Unterverzeichnis oder eine Datei mit dem Namen "{0}" existiert bereits.'
+    ),
+    "File Not Found": "Datei nicht gefunden",
     # setx, dism, wsl
     "The data being saved is truncated to 1024 characters.": (
         "Die zu speichernden Daten wurden auf 1024 Zeichen gekürzt."  # assumed
