@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import time
-import urllib.error
-import urllib.request
 from typing import Optional, Sequence
 
+from .asking import ask_token
 from .dockers import PROJECT, Docker
-from .errors import Refused, why_of
+from .errors import Refused
 from .files import Files
 from .home import Home
 from .services import answers
 from .system import Progress, State, System
+
+NOTHING: State = {"image": None, "running": False, "answers": False, "untouched": False, "inputs": {}}
 
 
 class Compose:
     """Kind `compose`. Identity: the project's name. Spec: {"answers": URL}.
 
     State: {"image", "running", "answers", "untouched", "inputs"} or None. `untouched`: the container is the one that
-    the last converge made. `inputs`: hashes of the files that it was started with.
+    the last converge made. `inputs`: hashes of the files that it was started with. While the engine is away, which on
+    some machines comes only with a logon, nothing runs and `trouble` says why.
     """
 
     def __init__(self, system: System, home: Home) -> None:
@@ -34,10 +34,14 @@ class Compose:
         return {project: self.state(project, spec) for project, spec in asked.items()}
 
     def state(self, project: str, spec: State) -> Optional[State]:
-        found = self.docker.containers(project)
+        entry = self.home.entry("compose", project)
+        try:
+            found = self.docker.containers(project) if self.docker.found() else []
+        except Refused as refused:
+            return {**NOTHING, "trouble": f"Docker does not answer: {refused.why}"} if entry else None
         if not found:
             return None
-        container, entry = found[0], self.home.entry("compose", project)
+        container = found[0]
         running = container["State"] == "running"
         return {
             "image": container["Image"],
@@ -48,11 +52,12 @@ class Compose:
         }
 
     def ensure(self, request: State, progress: Progress) -> State:
-        """`request`: id, spec, file, image, inputs {path: sha256}, within_s, ask (see `_ask`) or None."""
+        """`request`: id, spec, file, image, inputs {path: sha256}, within_s, ask (see `ask_token`) or None."""
         project = request["id"]
         self.home.remember("compose", project, spec=request["spec"])
         files = Files(self.system, self.home)
         try:
+            self.docker.wait(progress)
             self.docker.fetch_image(request["image"], progress)
         except Refused:
             files.put_back_unproven(list(request["inputs"]))  # what runs now stays, and so do its files
@@ -74,7 +79,7 @@ class Compose:
         self._wait(request)
         if request.get("ask"):
             progress({"what": "asking for a token"})
-            self._ask(request["ask"], request["id"])
+            ask_token(request["ask"], request["id"])
 
     def _replace(self, request: State, progress: Progress) -> None:
         """Ended between the old container and the new one, nothing would answer until the next `up`: not to be cut."""
@@ -118,51 +123,18 @@ class Compose:
         why = f"it does not answer at {url} within {request['within_s']} s: {self.docker.log_tail(project)}"
         raise Refused(f"start {project}", why, "correct what changed")
 
-    @staticmethod
-    def _ask(ask: State, project: str) -> None:
-        """One token through the door. `ask`: url, model, key_file, key_name: the key never leaves this machine."""
-        key = value_in(ask["key_file"], ask["key_name"])
-        body = {"model": ask["model"], "max_tokens": 1, "messages": [{"role": "user", "content": "hello"}]}
-        request = urllib.request.Request(
-            ask["url"],
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=ask["within_s"]) as reply:
-                json.load(reply)["choices"][0]["message"]
-        except urllib.error.HTTPError as error:
-            said = error.read(2000).decode(errors="replace").replace(key, "***")
-            raise Refused(
-                f"get a token from {project}", f"it says {error.code}: {said[:300]}", "see what it says"
-            ) from error
-        except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
-            raise Refused(f"get a token from {project}", why_of(error), "see its log on the machine") from error
-
     def remove(self, request: State, progress: Progress) -> State:
-        project = request["id"]
+        if self.docker.found():
+            self._take_away(request["id"])
+        self.home.forget("compose", request["id"])
+        return {"compose": {request["id"]: None}}
+
+    def _take_away(self, project: str) -> None:
         for each in self.docker.containers(project):
             self.docker.do("rm", "--force", each["ID"])
-        for network in (
-            self.docker.ask("network", "ls", "--quiet", "--filter", f"label={PROJECT}={project}") or ""
-        ).split():
+        networks = self.docker.ask("network", "ls", "--quiet", "--filter", f"label={PROJECT}={project}") or ""
+        for network in networks.split():
             self.docker.ask("network", "rm", network)
         image = self.home.entry("compose", project).get("image")
         if image:
             self.docker.ask("image", "rm", image)  # stays when somebody else's container uses it
-        self.home.forget("compose", project)
-        return {"compose": {project: None}}
-
-
-def value_in(path: str, name: str) -> str:
-    """The value of `NAME=value` in an environment file."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                key, _, value = line.rstrip("\n").partition("=")
-                if key == name:
-                    return value
-    except OSError as error:
-        raise Refused(f"read {name}", why_of(error), "converge again") from error
-    raise Refused(f"read {name}", f"{path} does not name it", "converge again")

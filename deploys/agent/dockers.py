@@ -7,10 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from typing import Optional, Sequence
 
 from .errors import Refused
-from .programs import run
+from .programs import NO_WINDOW, Done, run
 from .system import Progress, State, System
 
 PROJECT = "com.docker.compose.project"
@@ -25,28 +26,52 @@ class Docker:
         way = system.docker()
         self.folders: Sequence[str] = way["folders"]
         self.environment: dict[str, str] = way["environment"]
+        self.patience_s: float = way["patience_s"]
+        self.fixes: dict[str, str] = way["fixes"]
+
+    def found(self) -> Optional[str]:
+        """Its path: PATH first, then where its installer puts it; None where there is none."""
+        return shutil.which("docker") or shutil.which("docker", path=os.pathsep.join(self.folders))
 
     def program(self) -> str:
-        """Its path: PATH first, then where its installer puts it."""
-        found = shutil.which("docker") or shutil.which("docker", path=os.pathsep.join(self.folders))
+        found = self.found()
         if not found:
-            raise Refused(
-                "use Docker", "there is no docker on this machine", "run scripts/bootstrap.sh there: it installs Docker"
-            )
+            raise Refused("use Docker", "there is no docker on this machine", self.fixes["missing"])
         return found
+
+    def run(self, *arguments: str, timeout_s: float = 300) -> Done:
+        return run([self.program(), *arguments], timeout_s, self.environment)
 
     def ask(self, *arguments: str) -> Optional[str]:
         """What docker says; None when it fails and that is all right."""
-        done = run([self.program(), *arguments], environment=self.environment)
+        done = self.run(*arguments)
         return done.out.strip() if done.code == 0 else None
 
     def do(self, *arguments: str) -> str:
         """What docker says. Raises Refused when it fails."""
-        done = run([self.program(), *arguments], environment=self.environment)
+        done = self.run(*arguments)
         if done.code:
-            fix = "see that Docker runs on this machine, then converge again"
-            raise Refused(f"run docker {arguments[0]}", done.why(), fix)
+            raise Refused(f"run docker {arguments[0]}", done.why(), self.fixes["stopped"])
         return done.out.strip()
+
+    def trouble(self) -> Optional[str]:
+        """Why the engine does not answer; None when it does."""
+        if not self.found():
+            return "there is no docker on this machine"
+        done = self.run("version", "--format", "{{.Server.Version}}", timeout_s=30)
+        return f"Docker does not answer: {done.why()}" if done.code else None
+
+    def wait(self, progress: Progress) -> None:
+        """Until the engine answers, for as long as it takes one to start here. Raises Refused."""
+        end = time.monotonic() + self.patience_s
+        while True:
+            why = self.trouble()
+            if why is None:
+                return
+            if time.monotonic() >= end:
+                raise Refused("use Docker", why, self.fixes["stopped" if self.found() else "missing"])
+            progress({"what": "waiting for Docker"})
+            time.sleep(1)
 
     # -- projects
     def up(self, project: str, file: str, *more: str) -> None:
@@ -78,8 +103,7 @@ class Docker:
         try:
             done = run([*command, "--project-name", project, "--file", file, *arguments], environment=self.environment)
         except FileNotFoundError:
-            why, fix = "there is none on this machine", "run scripts/bootstrap.sh there"
-            raise Refused("use Docker Compose", why, fix) from None
+            raise Refused("use Docker Compose", "there is none on this machine", self.fixes["missing"]) from None
         if done.code:
             raise Refused(f"start {project}", f"Docker Compose says: {done.why()}", "correct what changed")
 
@@ -99,7 +123,7 @@ class Docker:
     def log_tail(self, project: str) -> str:
         """The last thing it said that looks like a reason."""
         for each in self.containers(project):
-            done = run([self.program(), "logs", "--tail", "40", each["ID"]], environment=self.environment)
+            done = self.run("logs", "--tail", "40", each["ID"])
             lines = [line.strip() for line in (done.out + done.err).splitlines() if line.strip()]
             telling = [line for line in lines if "rror" in line] or lines
             if telling:
@@ -117,6 +141,7 @@ class Docker:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **self.environment},
+            creationflags=NO_WINDOW,
         )
         last = ""
         with process:

@@ -6,6 +6,7 @@
     agent.pyz read     a file's text, for a before/after       {"id": path, "nonce": str or absent}
     agent.pyz run ID   the detached side of a job
     agent.pyz hold F   Windows: keeps a service or a job running, as the order in F says
+    agent.pyz start-compose F   starts a container with the machine, as the order in F says
 
 The request is one line of JSON on stdin (its end is never waited for); the answer is one ASCII document on stdout and
 nothing else. An expected failure is {"error": {what, why, fix}} and exit code 1; a traceback is a bug.
@@ -43,21 +44,21 @@ def kinds(system: System, home: Home) -> dict[str, Any]:
     from .models import Models
     from .services import Services
     from .tailnet import Serve
+    from .venvs import Venvs
 
     every: dict[str, Any] = {
         "file": Files,
         "directory": Directories,
-    from .venvs import Venvs
         "release": Releases,
         "service": Services,
         "model": Models,
         "compose": Compose,
         "serve": Serve,
+        "venv": Venvs,
     }
     if system.describe()["os"] == "windows":
         from . import windowskinds
 
-        "venv": Venvs,
         every.update(windowskinds.kinds())
     return {name: kind(system, home) for name, kind in every.items()}
 
@@ -147,6 +148,10 @@ def main() -> int:
         from .holder import hold
 
         return hold(sys.argv[2])
+    if sys.argv[1] == "start-compose":
+        from .starter import start
+
+        return start(this_system(), sys.argv[2])
     os.umask(0o022)  # a stricter one of this machine must not close what everyone shall read
     if sys.argv[1] == "run":
         agent = this_agent()

@@ -106,7 +106,11 @@ class Posix:
 
     # -- containers
     def docker(self) -> State:
-        return {"folders": [], "environment": {}}
+        fixes = {
+            "missing": "run scripts/bootstrap.sh there: it installs Docker",
+            "stopped": "see that Docker runs on this machine, then converge again",
+        }
+        return {"folders": [], "environment": {}, "patience_s": 0, "fixes": fixes}
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

@@ -48,7 +48,8 @@ class System(Protocol):
 
     # -- containers
     def docker(self) -> State:
-        """{"folders": where docker may be beyond PATH, "environment": what it needs to reach its engine}"""
+        """{"folders": where docker may be beyond PATH, "environment": what it needs to reach its engine,
+        "patience_s": how long the engine may take to come, "fixes": {"missing": sentence, "stopped": sentence}}"""
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

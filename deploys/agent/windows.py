@@ -17,6 +17,11 @@ from .patience import discard
 from .system import State
 
 START_S = 30.0
+DOCKER_START_S = 180.0
+DOCKER_FIXES = {
+    "missing": "name Docker Desktop in this machine's data, and converge again: it is installed",
+    "stopped": "log on there, as the user of Docker Desktop: it starts with that (docs/docker-on-windows.md)",
+}
 
 
 class Windows:
@@ -129,7 +134,8 @@ class Windows:
             "DOCKER_HOST": "npipe:////./pipe/dockerDesktopLinuxEngine",
             "DOCKER_CONFIG": os.path.join(self.home, "docker"),
         }
-        return {"folders": [rf"{programs}\Docker\Docker\resources\bin"], "environment": environment}
+        place = rf"{programs}\Docker\Docker\resources\bin"
+        return {"folders": [place], "environment": environment, "patience_s": DOCKER_START_S, "fixes": DOCKER_FIXES}
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

@@ -33,6 +33,8 @@ def up(
     def differs(found: Found) -> str | None:
         if found is None:
             return "missing"
+        if found.get("trouble"):
+            return str(found["trouble"])
         if found["image"] != image:
             return f"runs {found['image']}"
         if not found["running"]:

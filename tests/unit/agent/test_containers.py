@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploys.agent.containers import value_in
+from deploys.agent.asking import value_in
 from deploys.agent.dockers import Docker as DockerCli
 from deploys.agent.dockers import unfinished
 from deploys.agent.errors import Refused
@@ -33,7 +33,9 @@ PROJECT, IMAGE, KEY = "litellm", "ghcr.io/berriai/litellm:v1@sha256:" + "0" * 64
 # `up` makes a new container; the answers to the rest lie in files of the state folder.
 DOCKER = """
 cd {state}; echo "$@" >> log
+[ -e away ] && {{ echo "Cannot connect to the Docker daemon. Is it running?" >&2; exit 1; }}
 case "$*" in
+"version "*) echo 28.0.4;;
 "compose version --short") [ -e plugin ] && echo 2.30.1 || {{ echo "docker: unknown command: docker compose" >&2; exit 1; }};;
 "ps "*) cat ps 2>/dev/null || true;;
 "image inspect "*) [ -e image ];;
@@ -386,16 +388,50 @@ def test_machine_without_compose(
     docker.drop("plugin")
     monkeypatch.setenv("PATH", f"{put_program('sh', 'exec /bin/sh').parent}:/nowhere")
     put_program("docker", "exit 1")
-    put_program("docker", '[ "$1 $2" = "image inspect" ] || [ "$1" = ps ]')
+    put_program("docker", '[ "$1 $2" = "image inspect" ] || [ "$1" = ps ] || [ "$1" = version ]')
     with pytest.raises(Refused, match="use Docker Compose"):
         ensure(agent, "http://127.0.0.1:1")
 
 
-def test_engine_that_does_not_run_is_told(agent: Agent, put_program: Put) -> None:
-    put_program("docker", 'echo "Cannot connect to the Docker daemon. Is it running?" >&2; exit 1')
-    with pytest.raises(Refused) as caught:
-        look(agent, "http://127.0.0.1:1")
-    assert caught.value.why == "Cannot connect to the Docker daemon. Is it running?"
+class TestEngine:
+    """On some machines it comes only with a logon: a plan still sees the rest, and a converge waits."""
+
+    AWAY = "Docker does not answer: Cannot connect to the Docker daemon. Is it running?"
+
+    @pytest.fixture
+    def away(self, agent: Agent, docker: Docker) -> None:
+        with gateway() as url:
+            ensure(agent, url)
+        docker.put("away")
+
+    @pytest.mark.usefixtures("away")
+    def test_that_is_away_is_told(self, agent: Agent) -> None:
+        found = look(agent, "http://127.0.0.1:1")
+        assert (found["running"], found["trouble"]) == (False, self.AWAY)
+        with pytest.raises(Refused) as caught:
+            ensure(agent, "http://127.0.0.1:1")
+        assert (caught.value.what, caught.value.why) == ("use Docker", self.AWAY)
+        assert caught.value.fix == "see that Docker runs on this machine, then converge again"
+
+    @pytest.mark.usefixtures("away")
+    def test_that_comes_is_waited_for(self, agent: Agent, docker: Docker) -> None:
+        agent.kinds["compose"].docker.patience_s = 20
+        said: list[str] = []
+
+        def progress(state: dict[str, str]) -> None:
+            said.append(state["what"])
+            (docker.folder / "away").unlink(missing_ok=True)
+
+        with gateway() as url:
+            assert ensure(agent, url, progress)["running"]
+        assert said[0] == "waiting for Docker"
+
+    def test_on_a_machine_without_docker(self, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+        assert look(agent, "http://127.0.0.1:1") is None
+        with pytest.raises(Refused, match="there is no docker on this machine"):
+            ensure(agent, "http://127.0.0.1:1")
+        assert agent.work({"kind": "compose", "id": PROJECT, "verb": "remove"}, lambda _: None)
 
 
 def test_restarts_of_nothing(docker: Docker, system: Posix) -> None:
