@@ -133,12 +133,33 @@ class Secret(Data):
         _must_match(self, "name", r"[A-Z][A-Z0-9_]*", "a name in CAPITALS_AND_UNDERSCORES")
 
 
+LONGEST_HOME = 120  # of 260; what we unpack below it takes the rest
+
+
 @data
 class Agent(Data):
-    """Where the on-machine program lives, and the Python that runs it. `home` is for administrators only."""
+    """Where the on-machine program lives, and the Python that runs it. `home` is for administrators only.
+
+    `runtime`: where the system brings no Python, the archive of one; `python` then starts with the program in it, in
+    a folder of its own below `home`.
+    `undo_after_s`: the machine undoes a change to ssh, firewall or tailnet that no fresh connection confirmed by then.
+    """
 
     python: str
     home: str
+    runtime: Release | None = None
+    undo_after_s: int = 90
+
+    def refuse_nonsense(self) -> None:
+        folder = re.escape(self.home) + r"\\[\w.-]+\\[\w.-]+"
+        if self.runtime and not re.fullmatch(folder, self.python.split(" ")[0]):
+            self._refuse("python", f"must start with {self.home}\\FOLDER\\PROGRAM, where its runtime is unpacked")
+        if self.runtime and not re.fullmatch(r"[A-Za-z]:(\\[\w.-]+)+", self.home, re.ASCII):
+            self._refuse("home", "must be a full path of plain letters: each shell would read others in its own way")
+        if self.runtime and len(self.home) > LONGEST_HOME:
+            self._refuse("home", f"is too long for Windows' paths ({LONGEST_HOME} letters at most)")
+        if self.undo_after_s < 20:
+            self._refuse("undo_after_s", "is too short for a fresh connection (20 s at least)")
 
 
 @data
@@ -274,22 +295,22 @@ class GatewayPlace(Data):
 class Gateway(Data):
     """The LiteLLM proxy: one OpenAI-compatible door on the tailnet.
 
+    `runtime`: `docker` runs `image`; `native` runs the same version out of scripts/gateway/requirements.lock.
     `image`: `name:tag@sha256:...`, so that a moved tag cannot change what runs.
     `publish`: `address` binds the machine's tailnet address; `serve` binds loopback and lets Tailscale forward.
     """
 
     image: str
     master_key: Secret
+    runtime: Literal["docker", "native"] = "docker"
     port: int = 4000
     publish: Literal["address", "serve"] = "address"
-    `runtime`: `docker` runs `image`; `native` runs the same version out of scripts/gateway/requirements.lock.
     healthy_within_s: int = 180
     environment: Mapping[str, str] = field(default_factory=dict)
     slack_webhook: Secret | None = None
     home: str = ""
     network: Literal["host", "bridge"] = "host"
     ollama_url: str = "http://127.0.0.1:11434"
-    runtime: Literal["docker", "native"] = "docker"
 
     def at(self, place: GatewayPlace) -> Gateway:
         """This gateway on a system: `home`, `network` and `ollama_url` are that system's, not the gateway's."""

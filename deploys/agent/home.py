@@ -92,6 +92,18 @@ class Home:
         if left != entries:
             self.write("managed.json", left)
 
+    def put_entry(self, kind: str, name: str, entry: Optional[State]) -> None:
+        """Have what is known of a resource be `entry`, or nothing. Its place in the order stays."""
+        entries = self.manifest()
+        if entry is None:
+            self.forget(kind, name)
+        elif not self.entry(kind, name):
+            self.write("managed.json", [*entries, entry])
+        else:
+            self.write(
+                "managed.json", [entry if (each["kind"], each["id"]) == (kind, name) else each for each in entries]
+            )
+
     def unread(self, path: str) -> None:
         """What was started from `path` has not seen what is there now: it must start again, whoever converges."""
         for each in self.manifest():

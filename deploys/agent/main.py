@@ -3,7 +3,10 @@
     agent.pyz look     everything managed, as one document     {"asked": [[kind, id, spec]], "programs": [...]}
     agent.pyz do       one change, as a transaction            {"kind", "id", "verb": "ensure"|"remove"|"note", "run"}
     agent.pyz wait     how far a job is                        {"job": id, "wait_s": seconds}
+    agent.pyz settle   right after it was brought: makes its home private
     agent.pyz read     a file's text, for a before/after       {"id": path, "nonce": str or absent}
+    agent.pyz confirm  over a fresh connection: keep a change  {"id": the change's, "keep": False to ask only}
+    agent.pyz watch H  undoes what is not confirmed in time, in the agent's home H
     agent.pyz run ID   the detached side of a job
     agent.pyz hold F   Windows: keeps a service or a job running, as the order in F says
     agent.pyz start-compose F   starts a container with the machine, as the order in F says
@@ -23,14 +26,15 @@ from .errors import Refused, why_of
 from .home import Home
 from .jobs import Jobs
 from .system import Progress, State, System, no_progress
+from .undo import Undo
 
 
-def this_system() -> System:
+def this_system(home: Optional[str] = None) -> System:
     """The half that fits the machine. The only place that asks which one it is."""
     if os.name == "nt":
         from .windows import Windows
 
-        return Windows()
+        return Windows(home)
     from .posix import Posix
 
     return Posix()
@@ -70,11 +74,13 @@ class Agent:
         self.system = system
         self.home = home
         self.kinds = kinds(system, home)
+        self.undo = Undo(system, home, self.kinds)
 
     def look(self, request: State) -> State:
         """The machine, the manifest, and the state of all that is in either the manifest or the request."""
         from . import machine
 
+        self.undo.settle()
         asked: dict[str, dict[str, State]] = {name: {} for name in self.kinds}
         # what a younger agent made of a kind that this one does not know stays in the manifest for that one
         manifest = [each for each in self.home.manifest() if each["kind"] in self.kinds]
@@ -82,11 +88,13 @@ class Agent:
             asked[each["kind"]][each["id"]] = each.get("spec", {})
         for kind, name, spec in request.get("asked", []):
             asked[kind][name] = spec
+        state = {kind: self._state(kind, wanted) for kind, wanted in asked.items()}
+        self.undo.mark(state)
         return {
             "machine": machine.look(self.system, request.get("programs", [])),
             "manifest": [[each["kind"], each["id"]] for each in manifest],
             "provenance": self.home.read("provenance.json"),
-            "state": {kind: self._state(kind, wanted) for kind, wanted in asked.items()},
+            "state": state,
         }
 
     def _state(self, kind: str, wanted: dict[str, State]) -> dict[str, Optional[State]]:
@@ -97,18 +105,27 @@ class Agent:
             return {name: {"unknown": refused.to_json()} for name in wanted}
 
     def do(self, request: State) -> State:
-        """Make one change; a long one (`job`) goes on by itself, and the answer tells how far it is."""
+        """Make one change; a long one (`job`) goes on by itself, and the answer tells how far it is.
+
+        {"state", "unconfirmed": seconds} for a guarded one: it is undone then, unless `confirm` comes.
+        """
         self.home.take_lease(request["run"])
+        self.undo.settle()
         self.home.leave_provenance(request["run"])
         if request.get("job"):
             jobs = Jobs(self.system, self.home)
             return self.wait({"job": jobs.start(request), "wait_s": request["wait_s"], "run": request["run"]})
+        guard = self.undo.guards(request)
+        if guard:
+            state = self.undo.change(request, guard, lambda: self.work(request, no_progress))
+            return {"state": state, "unconfirmed": guard["within_s"]}
         return {"state": self.work(request, no_progress)}
 
     def work(self, request: State, progress: Progress) -> State:
         kind = self.kinds[request["kind"]]
         if request["verb"] == "note":
-            self.home.remember(request["kind"], request["id"], spec=request["spec"])
+            guard = {"guarded": request["guarded"]} if request.get("guarded") else {}
+            self.home.remember(request["kind"], request["id"], spec=request["spec"], **guard)
             return {}
         change = {"ensure": kind.ensure, "remove": kind.remove}[request["verb"]]
         state: State = change(request, progress)
@@ -122,6 +139,11 @@ class Agent:
             if found["state"] == "done"
             else {"job": found["job"], "progress": found["progress"]}
         )
+
+    def settle(self, request: State) -> State:
+        """Have the home as private as it shall be: it was made with what Windows had for that."""
+        self.system.make_private(self.home.directory)
+        return {}
 
     def read(self, request: State) -> State:
         answer: State = self.kinds["file"].read(request)
@@ -153,6 +175,9 @@ def main() -> int:
 
         return start(this_system(), sys.argv[2])
     os.umask(0o022)  # a stricter one of this machine must not close what everyone shall read
+    if sys.argv[1] == "watch":
+        system = this_system(sys.argv[2])
+        return Agent(system, Home(system, sys.argv[2])).undo.watch()
     if sys.argv[1] == "run":
         agent = this_agent()
         Jobs(agent.system, agent.home).run(sys.argv[2], agent.work)
@@ -161,7 +186,9 @@ def main() -> int:
     os.dup2(2, 1)  # whoever else prints talks to stderr, never into the answer
     try:
         request, agent = _request(), this_agent()
-        verb = {"look": agent.look, "do": agent.do, "wait": agent.wait, "read": agent.read}[sys.argv[1]]
+        verbs = {"look": agent.look, "do": agent.do, "wait": agent.wait, "read": agent.read}
+        verbs["settle"] = agent.settle
+        verb = {**verbs, "confirm": agent.undo.confirm}[sys.argv[1]]
         answer, code = verb(request), 0
     except Refused as refused:
         answer, code = {"error": refused.to_json()}, 1

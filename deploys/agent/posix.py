@@ -16,9 +16,10 @@ from .errors import Refused, why_of
 from .fresh import fresh
 from .programs import run
 from .system import State
-from .units import parse_unit, render_unit
+from .units import parse_unit, render_unit, render_watcher
 
 UNITS = "/etc/systemd/system"
+WATCHER = "llm-harness-undo"
 
 
 class Posix:
@@ -112,6 +113,20 @@ class Posix:
         }
         return {"folders": [], "environment": {}, "patience_s": 0, "fixes": fixes}
 
+    def this_boot(self) -> str:
+        return self.started(1)
+
+    def watch(self, command: Sequence[str]) -> None:
+        """A unit of systemd: no session is above it."""
+        self._define(WATCHER, render_watcher(command))
+        self.start_service(WATCHER)
+
+    def unwatch(self) -> None:
+        if os.path.exists(f"{UNITS}/{WATCHER}.service"):
+            _systemctl("disable", "--quiet", f"{WATCHER}.service")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{UNITS}/{WATCHER}.service")
+
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:
         found: dict[str, Optional[State]] = {}
@@ -144,12 +159,13 @@ class Posix:
         return found
 
     def define_service(self, spec: State) -> None:
-        import tempfile
+        self._define(spec["name"], render_unit(spec))
 
-        path, unit = f"{UNITS}/{spec['name']}.service", render_unit(spec)
-        temporary = ""
+    def _define(self, name: str, unit: str) -> None:
+        """Have a unit with that text, started with the machine."""
+        path, temporary = f"{UNITS}/{name}.service", ""
         try:
-            descriptor, temporary = tempfile.mkstemp(dir=UNITS, prefix=".new-")
+            descriptor, temporary = fresh(UNITS)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(unit)
                 file.flush()
@@ -159,11 +175,9 @@ class Posix:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            raise Refused(
-                f"define service {spec['name']}", why_of(error), "look at that path on the machine"
-            ) from error
+            raise Refused(f"define service {name}", why_of(error), "look at that path on the machine") from error
         _systemctl("daemon-reload")
-        _systemctl("enable", "--quiet", f"{spec['name']}.service")
+        _systemctl("enable", "--quiet", f"{name}.service")
 
     def start_service(self, name: str) -> None:
         with contextlib.suppress(Refused):  # it fails when there is nothing to reset

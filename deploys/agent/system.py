@@ -46,6 +46,16 @@ class System(Protocol):
     def stop(self, pid: int) -> None:
         """End a process that `detach` started, with its whole tree."""
 
+    def this_boot(self) -> str:
+        """An identity of this start of the machine: another one after every restart."""
+
+    def watch(self, command: Sequence[str]) -> None:
+        """Run `command` now, outside of this session, again when it is killed, and at every start of the machine.
+        The one before it goes."""
+
+    def unwatch(self) -> None:
+        """No more of that from now on; what runs goes on to its end."""
+
     # -- containers
     def docker(self) -> State:
         """{"folders": where docker may be beyond PATH, "environment": what it needs to reach its engine,

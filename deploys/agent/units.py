@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Optional
+from typing import Optional, Sequence
 
 from .errors import Refused
 from .system import State
@@ -30,6 +30,25 @@ TimeoutStopSec=20
 WantedBy=multi-user.target
 """
 
+# Ending with 0 is its end; killed, it comes again at once.
+WATCHER = """\
+[Unit]
+Description=llm-harness: undoes a change to the way in that nobody confirms
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart={command}
+Restart=on-failure
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def render_watcher(command: Sequence[str]) -> str:
+    return WATCHER.format(command=" ".join(_quoted(each.replace("$", "$$")) for each in command))
+
 
 def render_unit(spec: State) -> str:
     """The systemd unit of a service. `account` "system" is root; "own" a throw-away user that owns only `state`."""
@@ -51,6 +70,9 @@ def render_unit(spec: State) -> str:
         account="DynamicUser=yes\n" if spec["account"] == "own" else "",
         state=f"StateDirectory={state[len('/var/lib/') :]}\n" if state else "",
         environment="".join(f"Environment={_quoted(f'{k}={v}')}\n" for k, v in sorted(spec["environment"].items())),
+        credentials="".join(
+            f"LoadCredential={name}:{path}\n".replace("%", "%%") for name, path in sorted(credentials.items())
+        ),
         command=" ".join(_quoted(each.replace("$", "$$")) for each in spec["command"]),
     )
 
@@ -61,7 +83,11 @@ def parse_unit(text: str) -> Optional[State]:
     if "ExecStart" not in lines or "Description" not in lines:
         return None
     settings = [word for each in re.findall(r"^Environment=(.*)$", text, re.M) for word in _unquoted(each)]
+    credentials = dict(
+        each.split(":", 1) for each in re.findall(r"^LoadCredential=(.*:.*)$", text.replace("%%", "%"), re.M)
+    )
     return {
+        **({"credentials": credentials} if credentials else {}),
         "description": lines["Description"].replace("%%", "%"),
         "account": "own" if lines.get("DynamicUser") == "yes" else "system",
         "state": f"/var/lib/{lines['StateDirectory']}" if "StateDirectory" in lines else "",
@@ -70,9 +96,6 @@ def parse_unit(text: str) -> Optional[State]:
     }
 
 
-        credentials="".join(
-            f"LoadCredential={name}:{path}\n".replace("%", "%%") for name, path in sorted(credentials.items())
-        ),
 def _quoted(text: str) -> str:
     """One word of a unit file: `%` means itself. (`$` does so in Environment=, and doubled in ExecStart=.)"""
     text = text.replace("%", "%%")
@@ -83,11 +106,7 @@ def _quoted(text: str) -> str:
 
 
 def _unquoted(text: str) -> list[str]:
-    credentials = dict(
-        each.split(":", 1) for each in re.findall(r"^LoadCredential=(.*:.*)$", text.replace("%%", "%"), re.M)
-    )
     try:
-        **({"credentials": credentials} if credentials else {}),
         words = shlex.split(text)
     except ValueError:
         return [text]

@@ -22,6 +22,8 @@ DOCKER_FIXES = {
     "missing": "name Docker Desktop in this machine's data, and converge again: it is installed",
     "stopped": "log on there, as the user of Docker Desktop: it starts with that (docs/docker-on-windows.md)",
 }
+SYSTEM_PROCESS = 4
+WATCHER = schedule.FOLDER + "undo"
 
 
 class Windows:
@@ -136,6 +138,20 @@ class Windows:
         }
         place = rf"{programs}\Docker\Docker\resources\bin"
         return {"folders": [place], "environment": environment, "patience_s": DOCKER_START_S, "fixes": DOCKER_FIXES}
+
+    def this_boot(self) -> str:
+        return self.started(SYSTEM_PROCESS)
+
+    def watch(self, command: Sequence[str]) -> None:
+        """A task, by itself again every minute: the Task Scheduler starts no second one while the first runs."""
+        self.unwatch()
+        triggers = [{"at": "boot"}, {"at": "every", "every_s": 60, "start": "2026-01-01T00:00:00"}]
+        spec = {"account": "system", "triggers": triggers, "actions": [list(command)], "limit_s": 0}
+        schedule.register(WATCHER, spec, self.home)
+        schedule.run(WATCHER)
+
+    def unwatch(self) -> None:
+        schedule.delete(WATCHER)
 
     # -- services
     def services(self, wanted: Sequence[State]) -> dict[str, Optional[State]]:

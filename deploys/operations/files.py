@@ -60,6 +60,7 @@ def config(
     valid: Callable[[str], None] | None = None,
     check: Sequence[str] = (),
     proven_by: tuple[str, str] | None = None,
+    guard: Mapping[str, Any] | None = None,
 ) -> OperationMeta:
     """Have `dest` hold `text`: validated, written beside, checksummed, replaced in one step, the last good one kept.
 
@@ -67,6 +68,7 @@ def config(
     + check: a program of the machine that must accept the new file first; `{file}` stands for it
     + proven_by: kind and id of what shows whether it is good (a service, a compose project): sick, it is put back
     + secret: its text is never shown, and leaves the desk only on stdin
+    + guard: from `guarded.guard`, for a file of the way in
     """
     if valid:
         valid(text)
@@ -93,7 +95,7 @@ def config(
         same = found is not None and found["sha256"] == sha256
         return "" if same else before_after(dest, text, is_there=found is not None, secret=secret)
 
-    resource = Resource("file", dest, differs, request, difference=difference)
+    resource = Resource("file", dest, differs, request, difference=difference, guard=guard)
     return wanted(name, resource, sha256=sha256)
 
 

@@ -27,6 +27,7 @@ from pyinfra.api.operation import OperationMeta
 
 from deploys.facts import link, report
 from deploys.facts.look import Machine, declare, itself, known, renew, state_of
+from deploys.operations import guarded
 from deploys.schema import Nonsense
 
 JOB_POLL_S = 5
@@ -58,6 +59,7 @@ class Resource:
     difference: Callable[[Found], str] = field(default=lambda _: "")
     when_right: Literal["note", "ensure", "nothing"] = "note"
     settle: Callable[[link.Answer], link.Answer] = field(default=lambda answer: answer)
+    guard: Mapping[str, Any] | None = None  # for the way in, from `guarded.guard`: undone unless it can be confirmed
 
 
 def wanted(name: str, resource: Resource, spec: Mapping[str, Any] | None = None, **facts: Any) -> OperationMeta:
@@ -72,6 +74,8 @@ def ensure(resource: Resource) -> Generator[PyinfraCommand, None, None]:
     try:
         found = state_of(host, resource.kind, resource.id)
         why = resource.differs(found)
+        if why is None and found and found.get("unconfirmed"):
+            why = "was changed, and is undone soon: nobody could confirm it over a fresh connection"
         difference = resource.difference(found) if why and not state.is_executing else ""
     except (link.Failed, link.Unreachable, Nonsense) as problem:
         if not state.is_executing:
@@ -115,11 +119,12 @@ class Change(PyinfraCommand):
                 "id": resource.id,
                 "verb": resource.verb,
                 "run": this_run(),
+                **({"guarded": dict(resource.guard)} if resource.guard else {}),
             }
             if resource.job:
                 answer = self._watch(host, {**request, "job": True, "wait_s": FIRST_WAIT_S})
             else:
-                answer = link.ask(host, "do", request)
+                answer = guarded.ask(host, request)
             answer = resource.settle(answer)
         except (link.Failed, link.Unreachable, Nonsense) as problem:
             report.refused(host, f"{host.name}: {problem}")

@@ -61,8 +61,13 @@ def running(
     return wanted(name, resource, {"command": list(command)})
 
 
-def reads(name: str, service: str, *, restarts_with: Sequence[str]) -> OperationMeta:
-    """Have a service of the system's own run with the present content of its files: it reloads, no session is cut."""
+def reads(
+    name: str, service: str, *, restarts_with: Sequence[str], guard: Mapping[str, Any] | None = None
+) -> OperationMeta:
+    """Have a service of the system's own run with the present content of its files: it reloads, no session is cut.
+
+    + guard: from `guarded.guard`, for a service of the way in
+    """
 
     def differs(found: Found) -> str | None:
         return "missing" if found is None else _not_running(found, inputs(restarts_with))
@@ -70,7 +75,7 @@ def reads(name: str, service: str, *, restarts_with: Sequence[str]) -> Operation
     def request() -> dict[str, Any]:
         return {"spec": {}, "inputs": inputs(restarts_with), "reload": True, "within_s": 60}
 
-    return wanted(name, Resource("service", service, differs, request))
+    return wanted(name, Resource("service", service, differs, request, guard=guard))
 
 
 def inputs(paths: Sequence[str]) -> dict[str, str]:

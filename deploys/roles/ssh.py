@@ -1,4 +1,5 @@
-"""SSH: keys only. The running sessions stay, and sshd itself must accept the file first: this is the way in."""
+"""SSH: keys only. This is the way in: sshd itself must accept the file first, running sessions stay, and the machine
+undoes a change that no fresh connection confirms."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from deploys.operations import files, service
+from deploys.operations.guarded import guard
 from deploys.schema import Ssh
 
 
@@ -18,5 +20,7 @@ def harden() -> None:
         dest=ssh.drop_in,
         text=files.rendered("ssh/sshd.conf.j2", settings=ssh.settings),
         check=ssh.check,
+        proven_by=("service", ssh.service),
+        guard=guard(reload=ssh.service),
     )
-    service.reads(name="Have sshd read it", service=ssh.service, restarts_with=[ssh.drop_in])
+    service.reads(name="Have sshd read it", service=ssh.service, restarts_with=[ssh.drop_in], guard=guard())

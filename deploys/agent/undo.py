@@ -1,0 +1,237 @@
+"""The way in: the machine itself undoes a change to it, unless the desk confirms it over a fresh connection.
+
+    undo/open.json      a change that waits: how it was before, and until when
+    undo/undoing.json   the same once somebody undoes it: from here on no confirmation counts
+    undo/undone.json    what was undone last, for the desk that asks
+    undo/watcher.json   the process that watches
+    undo/agent.pyz      what the watcher runs: a desk with a newer agent removes the other one
+
+Whoever renames open.json decides, so a change is either kept or undone, never both. The system starts the watcher,
+and starts it again when it is killed and after a restart of the machine; every look and every change sees to it as
+well. Time is the machine's own since its start, which nobody can set; a restart of the machine ends it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from typing import Any, Callable, Optional
+
+from .errors import Refused, why_of
+from .former import former, matters, put_back
+from .home import Home
+from .patience import discard
+from .system import State, System
+
+POLL_S = 0.3
+RETRY_S = 5.0
+START_S = 20.0
+UNDO_S = 60.0
+OPEN, UNDOING, UNDONE, WATCHER = "undo/open.json", "undo/undoing.json", "undo/undone.json", "undo/watcher.json"
+
+
+class Undo:
+    """Opens, confirms, undoes and watches; at most one change waits at a time."""
+
+    def __init__(self, system: System, home: Home, kinds: dict[str, Any]) -> None:
+        self.system = system
+        self.home = home
+        self.kinds = kinds
+
+    def guards(self, request: State) -> Optional[State]:
+        """The guard of a change: what the request says, or what was said when the thing was made; None for none."""
+        kind, name = request["kind"], request["id"]
+        if request["verb"] == "note":
+            return None
+        guard: Optional[State] = request.get("guarded") or self.home.entry(kind, name).get("guarded")
+        waiting = self.home.read(OPEN) or {}
+        if guard and (matters(self.kinds, request) or (waiting.get("kind"), waiting.get("name")) == (kind, name)):
+            return guard
+        return None
+
+    def change(self, request: State, guard: State, make: Callable[[], State]) -> State:
+        """Make a change that is undone `guard["within_s"]` seconds from now unless confirmed.
+
+        `guard`: within_s, optional reload (the service that reads the file). `request["change"]`: the record's id.
+        What another change left unconfirmed is undone first; a change that fails is undone at once.
+        """
+        self._undo()
+        self.settle()
+        record = self._begin(request, guard)
+        try:
+            state = make()
+            if guard.get("reload") and record["ran"]:
+                self.system.reload_service(guard["reload"])
+            if request["verb"] == "ensure":
+                self.home.remember(request["kind"], request["id"], guarded=guard)
+            if (self.home.read(OPEN) or {}).get("id") != record["id"]:
+                self._restore(record)
+                raise Refused(f"change {request['id']}", f"it took longer than {guard['within_s']} s", "converge again")
+        except (Refused, OSError) as problem:
+            self._undo()
+            if not isinstance(problem, Refused):
+                raise
+            raise Refused(problem.what, f"{problem.why}; all is as it was before", problem.fix) from problem
+        return state
+
+    def _begin(self, request: State, guard: State) -> State:
+        """Write down how it is and have it watched: nothing is changed before somebody is there to undo it."""
+        kind, name = request["kind"], request["id"]
+        reload = name if kind == "service" else guard.get("reload")
+        record: State = {
+            "id": request["change"],
+            "kind": kind,
+            "name": name,
+            "within_s": guard["within_s"],
+            "before": former(self.system, kind, name, self.kinds),
+            "entry": self.home.entry(kind, name) or None,
+            "reload": reload,
+            "ran": bool(reload) and self._running(str(reload)),
+            "boot": self.system.this_boot(),
+            "until": time.monotonic() + guard["within_s"],
+        }
+        self.home.folder("undo")
+        program = self.home.path("undo", "agent.pyz")
+        shutil.copyfile(os.path.abspath(sys.argv[0]), program + ".new")
+        self.system.replace(program + ".new", program)
+        discard(self.home.path(WATCHER))
+        self.home.write(OPEN, record)
+        try:
+            self.system.watch([sys.executable, "-I", "-X", "utf8", program, "watch", self.home.directory])
+            self._await_watcher()
+        except Refused:
+            discard(self.home.path(OPEN))
+            raise
+        return record
+
+    def _await_watcher(self) -> None:
+        end = time.monotonic() + START_S
+        while not self._watched():
+            if time.monotonic() > end:
+                why = f"nothing that would undo it is there after {START_S:g} s"
+                raise Refused("change the way in", why, "see what starts with that machine, and its log")
+            time.sleep(0.05)
+
+    def _watched(self) -> bool:
+        watcher = self.home.read(WATCHER)
+        return bool(watcher) and self.system.is_alive(watcher["pid"], watcher["started"])
+
+    def _running(self, service: str) -> bool:
+        return bool((self.system.services([{"name": service}])[service] or {}).get("running"))
+
+    # -- how it ends
+    def confirm(self, request: State) -> State:
+        """{"outcome": "kept"|"undone"|"waits"|"unknown"}. `request`: id, keep (False: only ask)."""
+        record = self.home.read(OPEN)
+        if record and record["id"] == request["id"]:
+            if request["keep"] and self._claim("undo/confirmed.json"):
+                discard(self.home.path("undo/confirmed.json"))
+                with contextlib.suppress(Refused):  # a watcher that finds nothing ends by itself, at every start
+                    self.system.unwatch()
+                return {"outcome": "kept"}
+            return {"outcome": "waits"}
+        if (self.home.read(UNDOING) or {}).get("id") == request["id"]:
+            return {"outcome": "waits"}
+        undone = (self.home.read(UNDONE) or {}).get("id") == request["id"]
+        return {"outcome": "undone" if undone else "unknown"}
+
+    def mark(self, state: dict[str, dict[str, Optional[State]]]) -> None:
+        """Have a look tell which resource is changed and not confirmed: it may be another in a minute."""
+        record = self.home.read(OPEN)
+        found = state.get(record["kind"], {}).get(record["name"]) if record else None
+        if found is not None:
+            found["unconfirmed"] = True
+
+    def settle(self) -> None:
+        """Undo what is overdue, what nobody watches any more, and what was open when the machine restarted."""
+        record = self.home.read(OPEN)
+        if record and (self._due(record) or not self._guarded(record)):
+            self._undo()
+        end = time.monotonic() + UNDO_S
+        while (undoing := self.home.read(UNDOING)) is not None:
+            if not self._alive(undoing.get("by")):
+                self._finish()
+                return
+            if time.monotonic() > end:
+                raise Refused(_what(undoing), f"it is not done after {UNDO_S:g} s", "see its log on the machine")
+            time.sleep(POLL_S)
+
+    def _due(self, record: State) -> bool:
+        return bool(record["boot"] != self.system.this_boot() or time.monotonic() >= record["until"])
+
+    def _guarded(self, record: State) -> bool:
+        """Whether somebody watches it, or has only just been told to."""
+        began = record["until"] - record["within_s"]
+        return self._watched() or time.monotonic() < began + START_S
+
+    def _alive(self, process: Optional[State]) -> bool:
+        if process is None or process["pid"] == os.getpid():
+            return False
+        return self.system.is_alive(process["pid"], process["started"])
+
+    def _me(self) -> State:
+        return {"pid": os.getpid(), "started": self.system.started(os.getpid())}
+
+    def _claim(self, to: str) -> bool:
+        """Rename the record; False when another was quicker."""
+        try:
+            self.system.replace(self.home.path(OPEN), self.home.path(to))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _undo(self) -> None:
+        """Undo what is open, if anything is."""
+        if self._claim(UNDOING):
+            self._finish()
+
+    def _finish(self) -> None:
+        """The undoing itself; it may be done again from its beginning as often as it is cut."""
+        record = self.home.read(UNDOING)
+        if record is None:
+            return
+        self.home.write(UNDOING, {**record, "by": self._me()})
+        self._restore(record)
+        self.system.unwatch()
+        self.home.write(UNDONE, {key: record[key] for key in ("id", "kind", "name")})
+        discard(self.home.path(UNDOING))
+
+    def _restore(self, record: State) -> None:
+        try:
+            put_back(self.system, record["kind"], record["name"], self.kinds, record["before"])
+            self.home.put_entry(record["kind"], record["name"], record["entry"])
+            if record["ran"]:
+                running = self._running(record["reload"])
+                (self.system.reload_service if running else self.system.start_service)(record["reload"])
+        except Refused as refused:
+            raise Refused(_what(record), f"could not {refused.what}: {refused.why}", refused.fix) from refused
+        except OSError as error:
+            raise Refused(_what(record), why_of(error), "look at that on the machine and converge again") from error
+
+    # -- the watcher
+    def watch(self) -> int:
+        """Watch what is open until it is confirmed or undone. An undoing that fails is tried again and again."""
+        if self.home.read(OPEN) is None and self.home.read(UNDOING) is None:
+            self.system.unwatch()
+            return 0
+        self.home.write(WATCHER, self._me())
+        while True:
+            record, undoing = self.home.read(OPEN), self.home.read(UNDOING)
+            if record is None and undoing is None:
+                return 0
+            try:
+                if undoing is not None and not self._alive(undoing.get("by")):
+                    self._finish()
+                elif record is not None and self._due(record):
+                    self._undo()
+            except (Refused, OSError) as problem:
+                print(problem, file=sys.stderr, flush=True)
+                time.sleep(RETRY_S)
+            time.sleep(POLL_S)
+
+
+def _what(record: State) -> str:
+    return f"undo an unconfirmed change of {record['kind']} {record['name']}"
