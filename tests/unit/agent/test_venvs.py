@@ -61,9 +61,16 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(agent: Agent, tools: Path, place: Path) -> Make:
     def make(name: str = "one", samples: list[Any] | None = None, **more: Any) -> Any:
-        request = {"kind": "venv", "id": str(place), "verb": "ensure", "name": name, "lock": str(tools / "lock")}
+        request: dict[str, Any] = {
+            "kind": "venv",
+            "id": str(place),
+            "verb": "ensure",
+            "name": name,
+            "lock": str(tools / "lock"),
+        }
         request |= {"sha256": sha256(LOCK.encode()), "python": str(tools / "python3"), "uv": str(tools / "uv")}
-        request |= {"program": "bin/python", "index": None, "room_gb": 0.001, **more}
+        request |= {"program": "bin/python"}
+        request |= {"index": None, "room_gb": 0.001, **more}
         samples = [] if samples is None else samples
         return agent.work(request, samples.append)["venv"][str(place)]["made"]
 
