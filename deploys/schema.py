@@ -375,68 +375,17 @@ class Needs(Data):
     programs: Mapping[str, str] = field(default_factory=dict)
 
 
-def check_machine(name: str, data: Mapping[str, Any]) -> None:
-    """Refuse what only the sum of a machine's data shows: routes without lanes, ports taken twice, too big models.
-
-    `data` is what pyinfra hands to the deploy of machine `name`. Raises Nonsense.
-    """
-    right_classes(name, data, one=CLASSES, several=LISTS)
-    gateway: Gateway | None = data.get("gateway")
-    ollama: Ollama | None = data.get("ollama")
-    models: Sequence[Model] = data.get("models", ())
-    lanes: Sequence[Lane] = data.get("lanes", ())
-    routes: Sequence[Route] = data.get("routes", ())
-    if "OLLAMA_HOST" in data.get("ollama_environment", {}):
-        raise Nonsense(f"{name}: ollama_environment must not set OLLAMA_HOST: Ollama stays on loopback")
-    once(name, "models", [each.tag for each in models])
-    once(name, "lanes and routes", [*(lane.name for lane in lanes), *(route.name for route in routes)])
-    if gateway and ollama and gateway.port == ollama.port:
-        raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
-    _check_gpu(name, data.get("gpu"), models)
-    check_routes(name, lanes, routes)
-
-
-CLASSES: Mapping[str, type] = {
-    **{"agent": Agent, "brain": Brain, "gateway": Gateway, "gateway_place": GatewayPlace, "gpu": Gpu, "needs": Needs},
-    **{"ollama": Ollama, "ssh": Ssh, "tailnet": Tailnet},
-}
-LISTS: Mapping[str, type] = {"models": Model, "lanes": Lane, "routes": Route}
-
-
 def right_classes(
     machine: str, data: Mapping[str, Any], *, one: Mapping[str, type], several: Mapping[str, type]
 ) -> None:
     """Each name of the data holds what it says: `gateway` one Gateway, `models` a list of Model. Raises Nonsense."""
     for name, wanted in {**one, **several}.items():
-        value = data.get(name)
-        for each in value or () if name in several and isinstance(value, (list, tuple)) else (value,):
-            if each is not None and not isinstance(each, wanted):
-                listed = f"a list of {wanted.__name__}" if name in several else f"a {wanted.__name__}"
-                raise Nonsense(f"{machine}: {name} holds {each!r}, and must be {listed}")
-
-
-def once(machine: str, what: str, names: Sequence[str]) -> None:
-    """Refuse a list that names one thing twice. Raises Nonsense."""
-    twice = sorted({each for each in names if list(names).count(each) > 1})
-    if twice:
-        raise Nonsense(f"{machine}: {what} name {', '.join(twice)} twice: keep one")
-
-
-def _check_gpu(machine: str, gpu: Gpu | None, models: Sequence[Model]) -> None:
-    if gpu is None:
-        return
-    room = gpu.vram_gb - gpu.reserved_gb
-    for each in models:
-        if each.vram_gb > room:
-            raise Nonsense(
-                f"{machine}: {each.tag} takes {each.vram_gb:g} GB of VRAM and the card has {room:g} GB "
-                f"({gpu.vram_gb:g} less {gpu.reserved_gb:g} reserved): choose a smaller model or context"
-            )
-    held = [each for each in models if each.resident]
-    total = sum(each.vram_gb for each in held)
-    if total > room:
-        names = " + ".join(f"{each.tag} {each.vram_gb:g}" for each in held)
-        raise Nonsense(f"{machine}: resident models take {total:g} GB ({names}) of {room:g} GB: make one not resident")
+        value, listed = data.get(name), name in several
+        alone = listed and value is not None and not isinstance(value, (list, tuple))
+        for each in value or () if listed and not alone else (value,):
+            if alone or (each is not None and not isinstance(each, wanted)):
+                kind = f"a list of {wanted.__name__}" if listed else f"a {wanted.__name__}"
+                raise Nonsense(f"{machine}: {name} holds {each!r}, and must be {kind}")
 
 
 def check_routes(machine: str, lanes: Sequence[Lane], routes: Sequence[Route]) -> None:

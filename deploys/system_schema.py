@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
-from deploys.schema import Data, Nonsense, data, once, right_classes
+from deploys.schema import Data, data
 
 TAILNET = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 """Every address that Tailscale gives, of both families."""
@@ -224,35 +224,3 @@ class Reboot(Data):
 
     allowed: bool = False
     within_s: int = 600
-
-
-LISTS: Mapping[str, type] = {
-    **{"variables": Variable, "path_entries": PathEntry, "registry_values": RegistryValue, "features": Feature},
-    **{"firewall_rules": FirewallRule, "system_services": SystemService, "installers": Installer},
-    **{"tasks": ScheduledTask, "power": Power},
-}
-
-
-def check_system(machine: str, data: Mapping[str, Any]) -> None:
-    """Refuse lists that hold something else than they say, or one thing twice. Raises Nonsense."""
-    right_classes(machine, data, one={"reboot": Reboot}, several=LISTS)
-    for name in LISTS:
-        once(machine, name, [_id_of(each).lower() for each in data.get(name) or ()])
-    _check_engine_is_shut(machine, data)
-
-
-def _id_of(each: Any) -> str:
-    """What tells it from others of its class on one machine."""
-    return str(each.id if isinstance(each, (Variable, PathEntry)) else each.name)
-
-
-def _check_engine_is_shut(machine: str, data: Mapping[str, Any]) -> None:
-    """No rule may let anybody in to the engine: it has no authentication."""
-    ollama = data.get("ollama")
-    for rule in data.get("firewall_rules") or ():
-        opens = rule.action == "allow" and rule.direction == "in" and rule.enabled
-        if ollama and opens and ollama.port in rule.ports:
-            raise Nonsense(
-                f"{machine}: firewall rule {rule.name!r} opens port {ollama.port}: Ollama stays on loopback, "
-                "the gateway is its door"
-            )

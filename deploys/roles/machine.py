@@ -9,9 +9,9 @@ from pyinfra import host, state
 
 from deploys.facts import link, report
 from deploys.facts.look import itself, known
+from deploys.machine_schema import check_machine
 from deploys.operations.resource import Stop
-from deploys.schema import Needs, Nonsense, check_machine
-from deploys.system_schema import check_system
+from deploys.schema import Needs, Nonsense
 
 OLDEST_PYTHON = (3, 9)
 
@@ -24,7 +24,6 @@ def converging() -> Iterator[None]:
     """
     try:
         check_machine(host.name, host.data.dict())
-        check_system(host.name, host.data.dict())
         _preflight()
         yield
     except (Stop, Nonsense, link.Unreachable, link.Failed) as problem:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploys.machine_schema import check_machine
 from deploys.schema import (
     Gateway,
     Gpu,
@@ -21,7 +22,6 @@ from deploys.schema import (
     Release,
     Route,
     Secret,
-    check_machine,
     check_routes,
 )
 
@@ -114,8 +114,7 @@ def test_no_wrong_cascade_passes(cascade: list[str], private: bool) -> None:
 
 LOAD = """
 import runpy, sys
-from deploys.schema import check_machine
-from deploys.system_schema import check_system
+from deploys.machine_schema import check_machine
 inventory = runpy.run_path("inventory.py")
 for machine in ("apex", "g16"):
     groups = ["all", machine, *(name for name in ("windows", "linux") if machine in inventory[name])]
@@ -123,7 +122,6 @@ for machine in ("apex", "g16"):
     for group in groups:
         data.update(runpy.run_path(f"group_data/{group}.py"))
     check_machine(machine, data)
-    check_system(machine, data)
     print(machine, len(groups), data["agent"].home)
 """
 
