@@ -318,12 +318,7 @@ class Gateway(Data):
 
     def refuse_nonsense(self) -> None:
         _port(self, "port")
-        _must_match(
-            self,
-            "image",
-            r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}",
-            "an image pinned as name:tag@sha256:digest",
-        )
+        _must_match(self, "image", r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", "an image pinned as name:tag@sha256:digest")
         if any(f":v{bad}@" in self.image or f":{bad}@" in self.image for bad in STOLEN_CREDENTIAL_BUILDS):
             self._refuse("image", "is a build that stole credentials (March 2026): take another version")
 

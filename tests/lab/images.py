@@ -96,12 +96,16 @@ class Images:
             return
         with tempfile.TemporaryDirectory() as parcel:
             with self.steps.step("gateway image", "LiteLLM and its packages from PyPI", "30-60 s"):
-                run(["docker", "rm", self._run(self.services_tag, GATEWAY / "wheels.sh", Path(parcel), pip_settings())])
+                self.fetch(GATEWAY / "wheels.sh", Path(parcel))
             with self.steps.step("gateway image", "gateway image", "30 s"):
                 self._make(self.gateway_tag, GATEWAY / "image.sh", Path(parcel), changes=GATEWAY_CHANGES)
             # what the container left in the parcel is root's, so that only a container can clear it
             clearing = ["docker", "run", "--rm", "--network", "none", "--volume", f"{parcel}:/media", self.services_tag]
             run([*clearing, "find", "/media", "-mindepth", "1", "-delete"])
+
+    def fetch(self, script: Path, parcel: Path) -> None:
+        """Run a script that fetches packages into `parcel`, in a servers' container, which has pip."""
+        run(["docker", "rm", self._run(self.services_tag, script, parcel, pip_settings())])
 
     def _pull(self, raw: str) -> str | None:
         if not self.online:

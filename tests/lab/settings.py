@@ -25,6 +25,8 @@ LAST_BYTE = {
 CLOUD_PORTS = {"cerebras": 9001, "gemini": 9002, "cloudflare": 9003, "groq": 9004, "anthropic": 9005, "slack": 9006}
 CLOUD_CONTROL_PORT = 9900
 STORE_CONTROL_PORT = 9901
+# Where uv looks for packages unless it is told otherwise.
+INDEX = "pypi.org"
 
 
 def _home(variable: str, default: str) -> Path:
@@ -78,6 +80,7 @@ class Lab:
         return {
             "github.com": self.ip("store"),
             "registry.ollama.ai": self.ip("store"),
+            INDEX: self.ip("store"),
             "ghcr.io": self.ip("images"),
             "clouds": self.ip("clouds"),
             "control": self.ip("control"),

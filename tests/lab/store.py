@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 CHUNK_BYTES = 64 * 1024
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+PAGE, PAGE_TYPE = "index.json", "application/vnd.pypi.simple.v1+json"
 REGISTRY_PATH = re.compile(r"/v2/(?P<model>[\w.-]+/[\w.-]+)/(?P<kind>manifests|blobs)/(?P<name>[\w.:-]+)")
 
 
@@ -83,6 +84,7 @@ class Shelf:
             candidate = self._in_registry(asked["model"], asked["kind"], asked["name"])
         else:
             candidate = self.root / "downloads" / host / path.lstrip("/")
+            candidate = candidate / PAGE if candidate.is_dir() else candidate  # a page of the package index
         if candidate is None or not candidate.is_file():
             return None
         return candidate if candidate.resolve().is_relative_to(self.root.resolve()) else None
@@ -185,7 +187,7 @@ class StoreHandler(Handler):
             return
         first, last = part or (0, about.st_size - 1)
         self.send_response(206 if part else 200)
-        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Type", PAGE_TYPE if file.name == PAGE else "application/octet-stream")
         self.send_header("Content-Length", str(last - first + 1))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", tag)

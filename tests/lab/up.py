@@ -29,6 +29,7 @@ from tests.lab.settings import (
     CLOUD_CONTROL_PORT,
     CLOUD_PORTS,
     HERE,
+    INDEX,
     MACHINES,
     STORE_CONTROL_PORT,
     TAILNET_DOMAIN,
@@ -39,6 +40,8 @@ from tests.lab.shell import Trouble, stop_children, write_private
 from tests.lab.steps import Steps
 from tests.lab.tailnet import CONTROL_NAME, Tailnet, warm_up
 from tests.lab.tools import Tool, Workshop
+from tests.lab.wheels import Wheels, wheels
+from tests.lab.wheels import publish as publish_wheels
 
 ANSWER_TIMEOUT_S = 30
 IMAGE_HOST = "ghcr.io"
@@ -104,6 +107,7 @@ class _Rise:
         gateway = pool.submit(self._gateway_image, images)
         models = self._models()
         store = pool.submit(self._store, images, archive)
+        packages = pool.submit(self._wheels, images, shop.online)
         machine_image.result()
         tailscale = tools["tailscale"].result()
         with steps.step("boot", "booting the machines", "5-15 s"):
@@ -122,6 +126,7 @@ class _Rise:
         built = {name: f"{tool.how} ({tool.version})" for name, tool in made.items()}
         built |= {"base image": base_how, "compose": images.compose_from()}
         lab_json = self._describe(addresses, archive.result(), models, gateway.result(), built)
+        lab_json["uv"] = packages.result().uv
         write_private(lab.state / "lab.json", json.dumps(lab_json, indent=1) + "\n")
         return lab_json
 
@@ -135,7 +140,7 @@ class _Rise:
     def _make_secrets(self) -> None:
         tls = self.lab.state / "tls"
         make_authority(tls, self.lab.name)
-        make_certificate(tls, "store", ("github.com", "registry.ollama.ai"))
+        make_certificate(tls, "store", ("github.com", "registry.ollama.ai", INDEX))
         make_certificate(tls, "images", (IMAGE_HOST,))
         make_certificate(tls, "control", (CONTROL_NAME,))
         make_keys(self.lab, MACHINES)
@@ -163,6 +168,12 @@ class _Rise:
         command = ["python3", "/srv/store.py", "/srv/store", "--tls", "/srv/tls.crt", "/srv/tls.key"]
         self.docker.service("store", images.services_tag, options, command, {"program": program.read_text()})
         _await_answer(f"http://{self.lab.ip('store')}:{STORE_CONTROL_PORT}/faults", "the store")
+
+    def _wheels(self, images: Images, online: bool) -> Wheels:
+        """The store holds uv and all that the native gateway is made of."""
+        found = wheels(images, self.data["uv"], online)
+        publish_wheels(found, self.lab.state / "store")
+        return found
 
     def _names(self, images: Images) -> None:
         program = HERE / "names.py"

@@ -252,6 +252,7 @@ LONG_FILES = {"deploys/schema.py": 450, "deploys/lib/litellm.py": 350, "deploys/
 TEXTS = [path for path in tracked() if path.suffix not in {".png", ".gguf", ".ico", ".gz"}]
 # Assembled, so that this file does not hold them itself.
 REGISTRIES = ["pypi" + ".org", "files.python" + "hosted.org", "registry.npm" + "js.org", "proxy.go" + "lang.org"]
+PLAYED = ("tests/lab/settings.py", REGISTRIES[0])  # the lab plays it to machines that have no internet
 REGISTRIES += ["deb.deb" + "ian.org", "archive.ubu" + "ntu.com", "sum.go" + "lang.org"]
 
 
@@ -262,7 +263,7 @@ def text_of(path: Path) -> str:
 def test_no_file_names_a_package_registry() -> None:
     """pip, apt and npm have their own configuration: it is read when it is needed."""
     found = [(relative(path), name) for path in TEXTS for name in REGISTRIES if name in text_of(path)]
-    assert found == []
+    assert found == [PLAYED]
 
 
 # The usual top directories of a system: a path in them can be the product's own.
