@@ -8,6 +8,7 @@ from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
 from deploys.facts import report
+from deploys.operations.guarded import guard
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.system_schema import FirewallRule
 
@@ -15,7 +16,8 @@ from deploys.system_schema import FirewallRule
 def rule(name: str, rule: FirewallRule) -> OperationMeta:
     """Have the rule in force, changed in place; or, for `enabled=False`, have whatever is called so switched off.
 
-    Rules of others that stand against it, or open the same to more, are told: they are theirs, so they stay.
+    Whatever it says, it may shut us out: undone unless a fresh connection comes through. Rules of others that stand
+    against it, or open the same to more, are told: they are theirs, so they stay.
     """
     spec = _spec(rule)
 
@@ -40,6 +42,7 @@ def rule(name: str, rule: FirewallRule) -> OperationMeta:
         lambda: {"spec": spec},
         difference=difference,
         when_right="ensure",
+        guard=guard(),
     )
     return wanted(name, resource, spec)
 
