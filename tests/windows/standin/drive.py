@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class Drive:
 
     # -- names
     def key(self, path: str) -> str:
-        path = path.removeprefix("\\\\?\\").replace("/", "\\").rstrip("\\")
+        path = re.sub(r"\\+", r"\\", path.removeprefix("\\\\?\\").replace("/", "\\")).rstrip("\\")
         assert path[1:2] == ":", f"{path!r} has no drive: the agent works with full paths"
         return path.lower()
 
@@ -128,10 +129,14 @@ class Drive:
         return self.descriptors[key]
 
     def born(self, path: str, owner: str = "") -> None:
-        """A new file or folder has its descriptor from the folder above."""
+        """A new file or folder has its descriptor from the folder above; from its maker's token if that says nothing.
+
+        Documented: "DACL for a New Object", win32 SecAuthZ. Simplified: who made it is always elevated or SYSTEM.
+        """
         owner = owner or self.owner_is_user or ADMINISTRATORS
         above = self.descriptor(path.rstrip("\\").rpartition("\\")[0])
-        aces = security.inherited(above, self.real(path).is_dir(), owner)
+        hands_down = any(ace.flags & {"OI", "CI"} for ace in above.aces)
+        aces = security.inherited(above, self.real(path).is_dir(), owner) if hands_down else security.TOKENS_OWN
         self.descriptors[self.key(path)] = security.normalised(Descriptor(owner, aces))
 
     def set_descriptor(self, path: str, sddl: str, sids: frozenset[str], restore: bool) -> None:
@@ -256,6 +261,10 @@ class Drive:
 
     def read(self, path: str) -> bytes:
         return self.real(path).read_bytes()
+
+    def wipe_file(self, path: str) -> None:
+        self._taken(path)
+        self.real(path).unlink()
 
     def wipe(self, path: str) -> None:
         self._taken(path)

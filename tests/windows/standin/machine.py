@@ -10,6 +10,7 @@ from typing import Any
 
 from . import firewall, scheduler, services, smalltools, tools
 from .drive import PROFILE, PROGRAM_DATA, PROGRAM_FILES, Drive, error
+from .engine import Engine
 from .processes import Process, Processes
 from .registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ, USER_ENVIRONMENT, Registry
 from .security import ADMINISTRATORS, AUTHENTICATED, EVERYONE, LOCAL_SERVICE, SYSTEM, USERS
@@ -43,6 +44,10 @@ class Machine:
         self.restore_privilege = False
         self.battery = False
         self.logged_on = False  # somebody sits at the machine, or auto-logon acted
+        self.internet = True  # whether curl gets anywhere
+        self.engine = Engine()
+        self.programs_below: dict[str, str] = {}  # real programs that stand behind names here
+        self.real_pids: dict[int, int] = {}  # of real processes: the number that they have here
         self.profile_line = ""  # what the profile of PowerShell prints
         self.at_logon: list[Callable[[], None]] = []
         self.running = threading.local()  # .process: the one whose thread this is

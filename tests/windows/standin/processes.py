@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ class Processes:
         self.reuse: list[int] = []  # numbers to give out again
         self.threads: list[threading.Thread] = []
         self.faults: list[Exception] = []
+        self.log: deque[list[str]] = deque(maxlen=20_000)  # every command line that was started
 
     def install(self, path: str, program: Program) -> None:
         """A file that is a program."""
@@ -149,6 +151,7 @@ class Processes:
     ) -> Process:
         """Start a program by its full path; its thread runs until it ends. Raises as CreateProcess does."""
         image = self.resolved(command[0])
+        self.log.append([image, *map(str, command[1:])])
         program = self.programs.get(self.machine.drive.key(image)) or self.built(image)
         if program is None:
             raise error(2 if not self.machine.drive.exists(image) else 193, image)

@@ -24,13 +24,14 @@ from . import security, win32
 from .drive import error, translated
 from .machine import PYTHON, Machine
 from .processes import Process
+from .zipped import modules
 
 FRESH = {"os", "ntpath", "genericpath", "shutil", "tempfile", "zipfile", "tarfile", "dataclasses"}
 ABSENT = {"fcntl", "posix", "pwd", "grp", "termios", "resource", "_posixsubprocess", "pty", "venv", "pip", "tkinter"}
 ABSENT |= {"ensurepip", "turtledemo", "idlelib", "test", "site"}
 AGENT = "deploys.agent"
 REPOSITORY = Path(__file__).parents[3]
-_compiled: dict[str, types.CodeType] = {}
+_compiled: dict[bytes, types.CodeType] = {}
 
 
 class World:
@@ -40,6 +41,7 @@ class World:
         self.machine = machine
         self.process = process
         self.modules: dict[str, Any] = {}
+        self.sent = modules(machine, argv[0]) if argv[0][1:2] == ":" else {}
         self.builtins = dict(vars(builtins))
         self.builtins.update({"__import__": self._import, "open": self.open})
         for name in ("exit", "quit"):  # `site` gives them, and it is not there
@@ -59,22 +61,30 @@ class World:
             above, _, own = name.rpartition(".")
             if above:
                 self.load(above)
-            source = _source(name)
+            content, source, package = self._found(name)
             module = types.ModuleType(name)
             self.modules[name] = module
             vars(module).update(__builtins__=self.builtins, __file__=str(source))
-            package = source.name == "__init__.py"
             vars(module)["__package__"] = name if package else above
             if package:
                 vars(module)["__path__"] = [str(source.parent)]
-            if name not in _compiled:
-                _compiled[name] = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
-            exec(_compiled[name], vars(module))
+            if content not in _compiled:
+                _compiled[content] = compile(content, str(source), "exec", dont_inherit=True)
+            exec(_compiled[content], vars(module))
             if above:
                 setattr(self.modules[above], own, module)
             if name == "os":
                 self.modules["os.path"] = module.path
         return self.modules[name]
+
+    def _found(self, name: str) -> tuple[bytes, Path, bool]:
+        """(source, its file, whether it is a package): of the agent that was sent, else of this repository."""
+        if name in self.sent:
+            return self.sent[name], Path(*name.split(".")).with_suffix(".py"), name == AGENT
+        if name == "deploys" and self.sent:
+            return b"", Path("deploys"), True
+        source = _source(name)
+        return source.read_bytes(), source, source.name == "__init__.py"
 
     def _ours(self, name: str) -> bool:
         return (
