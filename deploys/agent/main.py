@@ -87,7 +87,7 @@ class Agent:
         for each in manifest:
             asked[each["kind"]][each["id"]] = each.get("spec", {})
         for kind, name, spec in request.get("asked", []):
-            asked[kind][name] = spec
+            asked.setdefault(kind, {})[name] = spec
         state = {kind: self._state(kind, wanted) for kind, wanted in asked.items()}
         self.undo.mark(state)
         return {
@@ -100,9 +100,15 @@ class Agent:
     def _state(self, kind: str, wanted: dict[str, State]) -> dict[str, Optional[State]]:
         """A kind that cannot be looked at says so in each of its resources; the others are still seen."""
         try:
-            return dict(self.kinds[kind].look(wanted)) if wanted else {}
+            return dict(self._kind(kind).look(wanted)) if wanted else {}
         except Refused as refused:
             return {name: {"unknown": refused.to_json()} for name in wanted}
+
+    def _kind(self, name: str) -> Any:
+        if name not in self.kinds:
+            why = f"this machine's system has no {name}"
+            raise Refused(f"work with a {name}", why, "take it out of this machine's data")
+        return self.kinds[name]
 
     def do(self, request: State) -> State:
         """Make one change; a long one (`job`) goes on by itself, and the answer tells how far it is.
@@ -122,7 +128,7 @@ class Agent:
         return {"state": self.work(request, no_progress)}
 
     def work(self, request: State, progress: Progress) -> State:
-        kind = self.kinds[request["kind"]]
+        kind = self._kind(request["kind"])
         if request["verb"] == "note":
             guard = {"guarded": request["guarded"]} if request.get("guarded") else {}
             self.home.remember(request["kind"], request["id"], spec=request["spec"], **guard)

@@ -13,6 +13,7 @@ from tests.windows.standin.python import World
 from tests.windows.standin.registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ
 
 from .elsewhere import HOME, Elsewhere, elsewhere
+from .project import Project
 
 
 @pytest.fixture
@@ -194,3 +195,19 @@ def test_a_machine_that_stays_away_ends_with_one_sentence(there: Elsewhere) -> N
     assert run.refusals == [
         "@local: it did not come back within 4 s after a restart: see that it starts, then converge again"
     ]
+
+
+def test_a_system_without_such_a_thing_says_so(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    data = tmp_path / "group_data" / "all.py"
+    data.write_text(
+        data.read_text() + "\nfrom deploys.system_schema import RegistryValue\n"
+        'registry_values = [RegistryValue("HKLM\\\\SOFTWARE\\\\Ours\\\\Number", "dword", 7)]\n'
+    )
+    project.wants("from deploys.roles import system", "system.apply()")
+    run = project.converge()
+    assert run.code != 0
+    assert len(run.refusals) == 1, run.output
+    assert "this machine's system has no registry_value" in run.refusals[0]
+    assert "Traceback" not in run.output
+    assert project.starts[-1] == "look"  # nothing was begun
