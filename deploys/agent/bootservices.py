@@ -98,12 +98,27 @@ class BootServices:
         order = {
             "job": self.job(spec["name"]),
             "command": spec["command"],
-            "environment": _at_home(spec["environment"]),
+            "environment": {**_at_home(spec["environment"]), **self._credentials(spec)},
         }
         log = self._folder(spec["name"], "log", spec["name"] + ".log")
         return json.dumps(
             {**order, "log": log, "again": self.again, "pause_s": PAUSE_S, "began": self._began(spec["name"])}
         ).encode()
+
+    def _credentials(self, spec: State) -> dict[str, str]:
+        """Where it finds its secret files, if it has some: no file of an administrator opens to its account itself."""
+        return {"CREDENTIALS_DIRECTORY": self._folder(spec["name"], "credentials")} if spec.get("credentials") else {}
+
+    def _hand_over(self, spec: State) -> None:
+        """Copy its secret files to where only administrators and its account read. They are as old as its start."""
+        folder = self._folder(spec["name"], "credentials")
+        if spec.get("credentials"):
+            os.makedirs(folder, exist_ok=True)
+            ntfs.secure(folder, self._readable(spec, sddl.READ_AND_RUN))
+        for name, path in spec.get("credentials", {}).items():
+            with open(path, "rb") as file:
+                content = file.read()
+            ntfs.replace(write_new(folder, content), os.path.join(folder, name))
 
     def _began(self, name: str) -> str:
         """Where its holder says that it began: its account may write there, and nobody believes more of it."""
@@ -114,6 +129,9 @@ class BootServices:
         folder = self._folder(spec["name"])
         try:
             secure = sddl.parse(win32.security(folder)) == self._readable(spec, sddl.READ_AND_RUN)
+            for each, path in spec.get("credentials", {}).items():
+                with open(path, "rb") as given, open(os.path.join(folder, "credentials", each), "rb") as had:
+                    secure = secure and given.read() == had.read()
             with (
                 open(os.path.join(folder, "hold.json"), "rb") as order,
                 open(os.path.join(folder, "holder.pyz"), "rb") as program,
@@ -166,10 +184,12 @@ class BootServices:
         return acl.descriptor(masks, directory=True)
 
     def start(self, name: str) -> None:
-        if self._record(name) is None:
+        record = self._record(name)
+        if record is None:
             native.restart(name, self.home)
             return
         self._end(name)
+        self._hand_over(record["spec"])
         end = time.monotonic() + START_S
         discard(self._began(name))
         while True:  # while the scheduler still thinks that the old one runs, it starts nothing, and says yes

@@ -105,7 +105,7 @@ class Venvs:
         options = ["--require-hashes", "--only-binary", ":all:", "--compile-bytecode"]
         options += ["--default-index", request["index"]] if request.get("index") else []
         sync = ["pip", "sync", *options, "--python", program, request["lock"]]
-        self._uv(request, sync, lambda: progress({"what": f"fetched {self._fetched()} of {wanted} packages"}))
+        self._uv(request, sync, lambda: progress({"what": f"fetched {self._fetched()} of at most {wanted} packages"}))
 
     def _fetched(self) -> int:
         """How many packages lie unpacked in uv's cache."""

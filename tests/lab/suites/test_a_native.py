@@ -1,0 +1,135 @@
+"""The gateway without a container: made from a hash-locked list, answering, healed, put back, back after a reboot.
+
+One checkout says `runtime="native"` for the whole file; the last test is the way back.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import REPOSITORY, Desk, Machine
+
+VENVS = "/opt/litellm/venvs"
+DATA = "group_data/apex.py"
+CONTAINERS = "docker ps -aq --filter label=com.docker.compose.project=litellm"
+BRAIN = "su desk -c 'brain --private hello'"
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A checkout whose data wants no container, converged once. Afterwards the lab is as it was."""
+    checkout = tmp_path_factory.mktemp("native") / "checkout"
+    ignored = shutil.ignore_patterns(".venv", ".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
+    shutil.copytree(REPOSITORY, checkout, ignore=ignored)
+    (checkout / ".venv").symlink_to(REPOSITORY / ".venv")
+    desk = Desk(checkout)
+    desk.edit(DATA, "    port=4000,\n", '    port=4000,\n    runtime="native",\n    healthy_within_s=60,\n')
+    assert desk.run("converge").code == 0
+    yield desk
+    assert Desk(REPOSITORY).run("converge").code == 0
+
+
+def _listeners(apex: Machine) -> list[str]:
+    """Who listens on the gateway's port: one line each."""
+    return apex.sh("ss -Htlnp 'sport = :4000'").splitlines()
+
+
+def _main_process(apex: Machine) -> str:
+    return apex.sh("systemctl show -p MainPID --value litellm")
+
+
+def _answers_by_itself(g16: Machine, within_s: float) -> str:
+    """The answer of a brain that may only ask on the tailnet, when it comes within that time."""
+    deadline, answer = time.monotonic() + within_s, ""
+    while "standing in" not in answer and time.monotonic() < deadline:
+        answer = g16.sh(BRAIN, check=False)
+        time.sleep(1)
+    return answer
+
+
+def test_it_answers_without_a_container(native: Desk, apex: Machine, g16: Machine) -> None:
+    assert native.run("plan").code == 0
+    assert apex.sh(CONTAINERS) == ""
+    assert apex.sh("ls /opt/litellm/app") == "config.yaml\nguard.py\nkeys.py\nnative.py"
+    (listener,) = _listeners(apex)
+    assert f"pid={_main_process(apex)}," in listener
+    assert listener.split()[3] == f"{apex.sh('tailscale ip -4')}:4000"
+    assert "Apex" in g16.sh(BRAIN)
+
+
+def test_its_account_reads_its_secrets_and_writes_nothing_of_its_own(native: Desk, apex: Machine) -> None:
+    pid = _main_process(apex)
+    account = apex.sh(f"ps -o user= -p {pid}")
+    assert account == "litellm"
+    assert apex.sh("stat -c '%U %a' /opt/litellm/gateway.env") == "root 600"
+    assert apex.sh("find /opt/litellm /opt/uv ! -user root") == ""
+    assert apex.sh("find /opt/litellm /opt/uv ! -type l -perm /022") == ""
+    key = apex.sh("sed -n s/^LITELLM_MASTER_KEY=//p /opt/litellm/gateway.env")
+    assert key
+    assert key not in apex.sh(f"tr '\\0' ' ' < /proc/{pid}/cmdline; cat /etc/systemd/system/litellm.service")
+    assert "denied" in apex.sh(
+        "su nobody -s /bin/sh -c 'cat /run/credentials/litellm.service/gateway.env' 2>&1 || true"
+    )
+
+
+def test_an_installed_module_edited_by_hand_is_seen_and_healed(native: Desk, apex: Machine) -> None:
+    apex.sh(f"echo '# edited' >> {VENVS}/*/lib/python3*/site-packages/litellm/router.py")
+    plan = native.run("plan")
+    assert plan.code == 2
+    assert plan.changes() == [f"apex venv {VENVS}", "apex service litellm"]
+    assert native.run("converge").code == 0
+    assert apex.sh(f"grep -l '^# edited' {VENVS}/*/lib/python3*/site-packages/litellm/router.py || true") == ""
+    assert native.run("plan").code == 0
+
+
+def test_a_sick_one_is_put_back(native: Desk, apex: Machine, g16: Machine) -> None:
+    """A guard that cannot be loaded: no validator of ours reads Python, so only the start shows it."""
+    guard = native.checkout / "scripts/gateway/guard.py"
+    good, before = guard.read_text(), apex.sh("sha256sum /opt/litellm/app/guard.py")
+    guard.write_text("raise RuntimeError('planted: the guard cannot load')\n")
+    ran = native.run("converge", "HOST=apex")
+    guard.write_text(good)
+    assert ran.code == 1
+    assert "put back" in ran.out
+    assert "answers again" in ran.out
+    assert apex.sh("sha256sum /opt/litellm/app/guard.py") == before
+    assert "Apex" in g16.sh(BRAIN)
+    assert native.run("converge").code == 0
+
+
+def test_a_package_that_is_not_what_the_lock_says_is_never_installed(native: Desk, apex: Machine) -> None:
+    lock = native.checkout / "scripts/gateway/requirements.lock"
+    good, before = lock.read_text(), apex.sh(f"ls {VENVS}")
+    start = good.index("click==")
+    end = good.index("\n", good.index("--hash", good.index("--hash", start) + 1))
+    lock.write_text(good[:start] + f"{good[start:].split(' ')[0]} \\\n    --hash=sha256:{'0' * 64}" + good[end:])
+    ran = native.run("converge", "HOST=apex")
+    lock.write_text(good)
+    assert ran.code == 1
+    assert "click" in ran.out
+    assert "Traceback" not in ran.out
+    assert apex.sh(f"ls -A {VENVS}") == before, "nothing half is left"
+    assert native.run("converge").code == 0
+    assert native.run("plan").code == 0
+
+
+def test_after_a_reboot_it_is_back_by_itself(native: Desk, apex: Machine, g16: Machine) -> None:
+    """Nobody logs in. The tailnet's address may come after it: it waits."""
+    subprocess.run(["docker", "restart", apex.container], check=True, capture_output=True)
+    assert "Apex" in _answers_by_itself(g16, within_s=180)
+    assert native.run("plan").code == 0
+
+
+def test_back_in_a_container_nothing_of_it_is_left(native: Desk, desk: Desk, apex: Machine, g16: Machine) -> None:
+    assert desk.run("converge").code == 0
+    assert desk.run("plan").code == 0
+    assert apex.sh(CONTAINERS).count("\n") == 0
+    assert len(_listeners(apex)) == 1
+    assert apex.sh("ls -d /opt/uv /opt/litellm/venvs /opt/litellm/requirements.lock 2>/dev/null || true") == ""
+    assert apex.sh("systemctl is-enabled litellm 2>&1 || true") != "enabled"
+    assert "Apex" in _answers_by_itself(g16, within_s=30)
