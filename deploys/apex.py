@@ -2,13 +2,16 @@
 
 from pyinfra import host
 
-from deploys.roles import gateway, machine, models, ollama, retired, ssh, system, tailscale
+from deploys.roles import docker, gateway, machine, models, ollama, retired, ssh, system, tailscale
 
 if "apex" in host.groups:
     with machine.converging():
         # The way in comes first: everything else travels on it.
         tailscale.healthy()
         ssh.harden()
+
+        # Then what runs containers, where bootstrap could not bring it: it may want the restart that comes next.
+        docker.ready()
 
         # Then the machine itself: who may come in, that it never sleeps, what must not stand in our way.
         system.apply()

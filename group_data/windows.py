@@ -1,8 +1,19 @@
 """Where things lie on a Windows machine, and how to talk to it."""
 
+from deploys.docker_schema import DockerDesktop
 from deploys.gateway_schema import GatewayNative, Program
 from deploys.schema import Agent, GatewayPlace, Ollama, Release, Ssh
-from deploys.system_schema import TAILNET, FirewallRule, Power, Reboot, RegistryValue, SystemService, Variable
+from deploys.system_schema import (
+    TAILNET,
+    Feature,
+    FirewallRule,
+    Installer,
+    Power,
+    Reboot,
+    RegistryValue,
+    SystemService,
+    Variable,
+)
 
 # The command goes as it stands: Windows has no `sh`.
 _shell_executable = None
@@ -28,6 +39,33 @@ ollama = Ollama(
     state=r"C:\ProgramData\Ollama",
     models=r"C:\ProgramData\Ollama\models",
     program="ollama.exe",
+)
+
+# Its engine runs in the session of this user alone, and so starts with a logon, not with the machine: what that means
+# for a restart, and the choices, are in docs/docker-on-windows.md. Skipped where it is installed already.
+docker = DockerDesktop(
+    user="owner",
+    features=[Feature("Microsoft-Windows-Subsystem-Linux"), Feature("VirtualMachinePlatform")],
+    installers=[
+        Installer(
+            "Windows Subsystem for Linux",
+            url="https://github.com/microsoft/WSL/releases/download/2.6.3/wsl.2.6.3.0.x64.msi",
+            sha256="562c79aba6ce9b6e9170f069d31e3717f10d76dd8bfbee39b07eae0ca4a02ca0",
+            arguments=["/quiet", "/norestart"],
+        ),
+        Installer(
+            "Docker Desktop",  # 4.93.0, by its build; it accepts Docker's licence: free for private use, see there
+            url="https://desktop.docker.com/win/main/amd64/240920/Docker%20Desktop%20Installer.exe",
+            sha256="c139124c9cf71477dc565c3c0ea5a18f90b93d68ebe9aaa848a065960416c0bc",
+            arguments=["install", "--quiet", "--accept-license", "--backend=wsl-2", "--no-windows-containers"],
+        ),
+    ],
+    settings=[
+        RegistryValue(
+            r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run\Docker Desktop",
+            data=r'"C:\Program Files\Docker\Docker\Docker Desktop.exe" -Autostart',
+        ),
+    ],
 )
 
 # Docker Desktop lets a container reach the machine's loopback by this name.

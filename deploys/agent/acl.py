@@ -3,6 +3,7 @@
     administrators      Administrators and SYSTEM, nobody else
     everyone            those, and every user reads
     only <account>      those, and that account reads and writes
+    read by <account>   those, and that account reads (a file; Docker Desktop opens files as its user, unelevated)
     ... +x              for a program: readers may also run it
 
 A list of ours is always cut off from what the folder above hands down: below C:\\ and ProgramData that is write access
@@ -18,6 +19,7 @@ from .sddl import FULL, MODIFY, READ, READ_AND_RUN, RUN, Ace, Descriptor, render
 
 SYSTEM, ADMINISTRATORS, USERS = "S-1-5-18", "S-1-5-32-544", "S-1-5-32-545"
 LOCAL_ADMINISTRATORS = "S-1-5-114"  # "local account and member of Administrators": part of Administrators anyway
+READ_BY = "read by "
 DOWN = frozenset({"OI", "CI"})
 
 SidOf = Callable[[str], str]
@@ -34,6 +36,8 @@ def wanted(access: str, directory: bool, sid_of: SidOf) -> Optional[Descriptor]:
         more = {LOCAL_ADMINISTRATORS: READ_AND_RUN} if plus else {}
     elif words == "everyone":
         more = {USERS: reads}
+    elif words.startswith(READ_BY) and not directory:
+        more = {_account(words[len(READ_BY) :], sid_of): reads}
     elif words.startswith("only "):
         account = words[len("only ") :]
         more = {_account(account, sid_of): MODIFY if plus or directory else MODIFY & ~RUN}
@@ -50,8 +54,9 @@ def descriptor(masks: dict[str, int], directory: bool) -> Descriptor:
 
 def spelling(access: str, sid_of: SidOf, name_of: SidOf) -> None:
     """Refuse another spelling of an account than Windows': what is read back would differ for ever."""
-    if access.startswith("only "):
-        name = access[len("only ") :].partition(" +x")[0]
+    start = next((each for each in ("only ", READ_BY) if access.startswith(each)), None)
+    if start:
+        name = access[len(start) :].partition(" +x")[0]
         right = name_of(_account(name, sid_of))
         if right != name:
             raise Refused(f"give a file to {name}", f"Windows calls that user {right}", "write it so in group_data")
@@ -74,7 +79,8 @@ def words(found: Descriptor, directory: bool, name_of: SidOf) -> str:
             known[name_of(others[0])] = others[0]
         except OSError:  # an account that is gone
             return render(found)
-    for each in ("administrators", "everyone", *(f"only {name}" for name in known)):
+    accounts = [start + name for name in known for start in ("only ", READ_BY)]
+    for each in ("administrators", "everyone", *accounts):
         for access in (each,) if directory else (each, f"{each} +x"):
             if wanted(access, directory, known.__getitem__) == found:
                 return access

@@ -22,7 +22,8 @@ class System(Protocol):
 
     def grant(self, path: str, access: str) -> None:
         """Give a file or directory its access: "administrators", "everyone" (reads; administrators write) or
-        "only <user>"; for a file with " +x" when it is a program. Called before the file has its name."""
+        "only <user>"; for a file with " +x" when it is a program. Where access is a list, also "read by <user>"
+        (and administrators). Called before the file has its name."""
 
     def replace(self, temporary: str, path: str) -> None:
         """Put `temporary` where `path` is, atomically and durably: readers see the old or the new."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyinfra.api.operation import OperationMeta
 
+from deploys.lib.paths import joined
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.operations.service import inputs, stale
+from deploys.schema import Agent
+from deploys.system_schema import ScheduledTask, Trigger
 
 
 def up(
@@ -54,3 +58,24 @@ def up(
         }
 
     return wanted(name, Resource("compose", project, differs, request, job=True), spec)
+
+
+def start_order(agent: Agent, project: str, *, file: str, address: str, answers: str, within_s: int) -> str:
+    """What the machine's own starter of a project reads: see the agent's `starter`."""
+    order = {"project": project, "file": file, "address": address, "answers": answers, "within_s": within_s}
+    return json.dumps({**order, "home": agent.home}, indent=1) + "\n"
+
+
+def starter(agent: Agent, name: str, order: str) -> ScheduledTask:
+    """The task that starts a project where no service of the system does: Docker comes there with a user's logon.
+
+    At boot, because logging on may be automatic and the machine up before; at every logon, because Docker goes with
+    its session. It needs no rights of a user: the engine lets the system itself in.
+    """
+    program = joined(agent.home, "tasks", name, "holder.pyz")  # the copy of the agent that each task keeps
+    return ScheduledTask(
+        name,
+        command=[*agent.python.split(), program, "start-compose", order],
+        triggers=[Trigger("boot"), Trigger("logon")],
+        description="Starts the containers of the private AI system",
+    )

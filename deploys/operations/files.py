@@ -23,7 +23,9 @@ REPOSITORY = Path(__file__).parents[2]
 SHOWN_LINES = 30
 
 Access = str
-"""`administrators`, `everyone` (reads; administrators write) or `only <user>`; with ` +x` for a program."""
+"""`administrators`, `everyone` (reads; administrators write) or `only <user>`; with ` +x` for a program.
+
+Where a system keeps lists of who may what, also `read by <user>`: administrators, and that user reads."""
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(REPOSITORY / "templates"),

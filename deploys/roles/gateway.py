@@ -8,11 +8,12 @@ from typing import Any
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
+from deploys.docker_schema import DockerDesktop
 from deploys.facts import report, secrets
 from deploys.facts.look import itself
 from deploys.lib import litellm, litellm_check
 from deploys.lib.paths import joined
-from deploys.operations import compose, files, resource, tailnet
+from deploys.operations import compose, files, resource, tailnet, task
 from deploys.roles.gateway_native import native_place, native_proof, run_natively
 from deploys.schema import Gateway, Secret
 
@@ -65,6 +66,15 @@ def _in_docker(gateway: Gateway, bind: str, *, written: Sequence[str], answers: 
         restarts_with=[*written, project, start],
         ask=ask,
     )
+    if desktop := host.data.get("docker"):
+        order = joined(gateway.home, "start.json")
+        within_s = gateway.healthy_within_s
+        text = compose.start_order(
+            host.data.agent, PROJECT, file=project, address=bind, answers=answers, within_s=within_s
+        )
+        files.config(name="Write how it starts with the machine", dest=order, text=text)
+        starter = compose.starter(host.data.agent, desktop.starter, order)
+        task.scheduled(name="Start it with the machine", task=starter, restarts_with=[order])
 
 
 def _write(gateway: Gateway, proof: tuple[str, str]) -> list[str]:
@@ -92,7 +102,7 @@ def _write(gateway: Gateway, proof: tuple[str, str]) -> list[str]:
         dest=paths["gateway.env"],
         text=files.rendered("gateway/gateway.env.j2", environment=environment),
         valid=litellm_check.check_environment,
-        access="administrators",
+        access=_readers(gateway),
         secret=True,
         proven_by=proof,
     )
@@ -106,6 +116,12 @@ def _write(gateway: Gateway, proof: tuple[str, str]) -> list[str]:
         proven_by=proof,
     )
     return [*paths.values()]
+
+
+def _readers(gateway: Gateway) -> str:
+    """Who may read the secrets. Docker that runs as a user opens what it gives to a container as that user."""
+    desktop: DockerDesktop | None = host.data.get("docker")
+    return f"read by {desktop.user}" if desktop and gateway.runtime == "docker" else "administrators"
 
 
 def _peers(gateway: Gateway) -> list[litellm.Peer]:

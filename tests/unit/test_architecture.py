@@ -130,6 +130,7 @@ def test_no_way_of_importing_is_overlooked(place: str, source: str, module: str)
         ("schema", {"pyinfra.api.exceptions"}),
         ("system_schema", {"deploys.schema"}),
         ("gateway_schema", {"deploys.schema"}),
+        ("docker_schema", {"deploys.schema", "deploys.system_schema"}),
     ],
 )
 def test_schema_knows_the_standard_library_and_one_error_class(name: str, others: set[str]) -> None:

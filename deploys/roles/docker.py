@@ -1,0 +1,25 @@
+"""Docker: where it is a program of one user, installed if missing. Where it is a service, bootstrap brought it."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import deploy
+
+from deploys.docker_schema import DockerDesktop
+from deploys.operations import installer, settings
+from deploys.schema import Gateway
+
+
+@deploy("Docker")
+def ready() -> None:
+    """What the data names, if a container is to run here at all. Restarts are left to `system` and to you."""
+    gateway: Gateway | None = host.data.get("gateway")
+    desktop: DockerDesktop | None = host.data.get("docker")
+    if desktop is None or gateway is None or gateway.runtime != "docker":
+        return
+    for feature in desktop.features:
+        settings.feature(name=f"Switch on {feature.name}", feature=feature)
+    for program in desktop.installers:
+        installer.installed(name=f"Install {program.name}", installer=program)
+    for value in desktop.settings:
+        settings.registry_value(name=f"Set {value.name}", value=value)
