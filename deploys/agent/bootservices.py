@@ -98,27 +98,24 @@ class BootServices:
         order = {
             "job": self.job(spec["name"]),
             "command": spec["command"],
-            "environment": {**_at_home(spec["environment"]), **self._credentials(spec)},
+            "environment": {**_at_home(spec["environment"]), **self._secrets(spec)},
         }
         log = self._folder(spec["name"], "log", spec["name"] + ".log")
         return json.dumps(
             {**order, "log": log, "again": self.again, "pause_s": PAUSE_S, "began": self._began(spec["name"])}
         ).encode()
 
-    def _credentials(self, spec: State) -> dict[str, str]:
-        """Where it finds its secret files, if it has some: no file of an administrator opens to its account itself."""
-        return {"CREDENTIALS_DIRECTORY": self._folder(spec["name"], "credentials")} if spec.get("credentials") else {}
+    def _secrets(self, spec: State) -> dict[str, str]:
+        """Where it finds its secrets, if it has some: the file itself stays closed to its account."""
+        return {"SECRETS_FILE": self._folder(spec["name"], "secrets")} if spec.get("secrets") else {}
 
     def _hand_over(self, spec: State) -> None:
-        """Copy its secret files to where only administrators and its account read. They are as old as its start."""
-        folder = self._folder(spec["name"], "credentials")
-        if spec.get("credentials"):
-            os.makedirs(folder, exist_ok=True)
-            ntfs.secure(folder, self._readable(spec, sddl.READ_AND_RUN))
-        for name, path in spec.get("credentials", {}).items():
-            with open(path, "rb") as file:
+        """Copy its secrets to where only administrators and its account read. They are as old as its start."""
+        if spec.get("secrets"):
+            with open(spec["secrets"], "rb") as file:
                 content = file.read()
-            ntfs.replace(write_new(folder, content), os.path.join(folder, name))
+            folder = self._folder(spec["name"])
+            ntfs.replace(write_new(folder, content), os.path.join(folder, "secrets"))
 
     def _began(self, name: str) -> str:
         """Where its holder says that it began: its account may write there, and nobody believes more of it."""
@@ -129,8 +126,8 @@ class BootServices:
         folder = self._folder(spec["name"])
         try:
             secure = sddl.parse(win32.security(folder)) == self._readable(spec, sddl.READ_AND_RUN)
-            for each, path in spec.get("credentials", {}).items():
-                with open(path, "rb") as given, open(os.path.join(folder, "credentials", each), "rb") as had:
+            if spec.get("secrets"):
+                with open(spec["secrets"], "rb") as given, open(os.path.join(folder, "secrets"), "rb") as had:
                     secure = secure and given.read() == had.read()
             with (
                 open(os.path.join(folder, "hold.json"), "rb") as order,

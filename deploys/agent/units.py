@@ -20,7 +20,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-{account}{state}{environment}{credentials}ExecStart={command}
+{account}{state}{environment}{secrets}ExecStart={command}
 Restart=always
 RestartSec=2
 KillMode=control-group
@@ -53,9 +53,8 @@ def render_watcher(command: Sequence[str]) -> str:
 def render_unit(spec: State) -> str:
     """The systemd unit of a service. `account` "system" is root; "own" a throw-away user that owns only `state`."""
     state = spec.get("state") or ""
-    credentials = spec.get("credentials", {})
-    words = [spec["description"], state, *spec["command"]]
-    words += [word for pairs in (spec["environment"], credentials) for pair in pairs.items() for word in pair]
+    secrets = spec.get("secrets", "")
+    words = [spec["description"], state, *spec["environment"], *spec["environment"].values(), *spec["command"], secrets]
     if any(not each.isprintable() for each in words):
         why = "a line break or control character is in its description, environment or command"
         raise Refused(f"define service {spec['name']}", why, "correct it in group_data")
@@ -70,9 +69,8 @@ def render_unit(spec: State) -> str:
         account="DynamicUser=yes\n" if spec["account"] == "own" else "",
         state=f"StateDirectory={state[len('/var/lib/') :]}\n" if state else "",
         environment="".join(f"Environment={_quoted(f'{k}={v}')}\n" for k, v in sorted(spec["environment"].items())),
-        credentials="".join(
-            f"LoadCredential={name}:{path}\n".replace("%", "%%") for name, path in sorted(credentials.items())
-        ),
+        # opened by root before it becomes its own user: no second file, and nobody else's to read
+        secrets=f"StandardInput=file:{secrets.replace('%', '%%')}\n" if secrets else "",
         command=" ".join(_quoted(each.replace("$", "$$")) for each in spec["command"]),
     )
 
@@ -83,11 +81,9 @@ def parse_unit(text: str) -> Optional[State]:
     if "ExecStart" not in lines or "Description" not in lines:
         return None
     settings = [word for each in re.findall(r"^Environment=(.*)$", text, re.M) for word in _unquoted(each)]
-    credentials = dict(
-        each.split(":", 1) for each in re.findall(r"^LoadCredential=(.*:.*)$", text.replace("%%", "%"), re.M)
-    )
+    secrets = re.search(r"^StandardInput=file:(.*)$", text, re.M)
     return {
-        **({"credentials": credentials} if credentials else {}),
+        **({"secrets": secrets[1].replace("%%", "%")} if secrets else {}),
         "description": lines["Description"].replace("%%", "%"),
         "account": "own" if lines.get("DynamicUser") == "yes" else "system",
         "state": f"/var/lib/{lines['StateDirectory']}" if "StateDirectory" in lines else "",

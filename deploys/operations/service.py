@@ -21,7 +21,7 @@ def running(
     environment: Mapping[str, str],
     account: str = "own",
     state: str = "",
-    credentials: Mapping[str, str] | None = None,
+    secrets: str = "",
     restarts_with: Sequence[str] = (),
     answers: str | None = None,
     ask: Mapping[str, Any] | None = None,
@@ -30,8 +30,8 @@ def running(
     """Have our own service defined, started with the machine and running; stopped, its whole process tree goes.
 
     + account: `own`, a user that owns nothing but `state`, or `system`
-    + credentials: {name: path} of files that only administrators may read, and it; it finds each by its name in the
-      directory that its environment calls CREDENTIALS_DIRECTORY
+    + secrets: path of a file that only administrators may read: it finds the content in the file that its environment
+      calls SECRETS_FILE, or without that word on its standard input
     + restarts_with: paths of files.config, download.release and venv.made; started again when one of them changed since
     + answers: a URL that must answer; when it does not, the last good files are put back
     + ask: {"url", "model", "key_file", "key_name", "within_s"}: a token that must come back too
@@ -42,7 +42,7 @@ def running(
         "state": state,
         "environment": dict(environment),
         "command": list(command),
-        **({"credentials": dict(credentials)} if credentials else {}),
+        **({"secrets": secrets} if secrets else {}),
     }
 
     def differs(found: Found) -> str | None:

@@ -59,7 +59,7 @@ def run_natively(gateway: Gateway, bind: str, *, written: Sequence[str], answers
         command=[interpreter, "-I", "-u", "-X", "utf8", start, bind, str(gateway.port)],
         environment={"HOME": native.state},
         state=native.state,
-        credentials={"gateway.env": joined(gateway.home, "gateway.env")},
+        secrets=joined(gateway.home, "gateway.env"),
         restarts_with=[*written, start, native.venvs],
         answers=answers,
         ask=ask,

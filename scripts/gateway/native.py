@@ -2,8 +2,8 @@
 
     python native.py HOST PORT
 
-After a start of the machine the tailnet's address may come later than we do. The secrets come as a file that only
-this service may read, in the directory that CREDENTIALS_DIRECTORY names.
+After a start of the machine the tailnet's address may come later than we do. The secrets are in the file that
+SECRETS_FILE names, or come on standard input: our account may not read where they lie.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ PAUSE_S = 0.5
 
 def main() -> None:
     host, port = sys.argv[1], int(sys.argv[2])
-    settings = Path(os.environ["CREDENTIALS_DIRECTORY"], "gateway.env").read_text(encoding="utf-8")
+    with open(os.environ.get("SECRETS_FILE") or 0, encoding="utf-8") as file:  # noqa: PTH123  0: standard input
+        settings = file.read()
     for line in settings.splitlines():
         name, equals, value = line.partition("=")
         if equals:

@@ -52,12 +52,12 @@ def test_what_systemd_reads() -> None:
     assert "WantedBy=multi-user.target" in lines
 
 
-def test_secrets_come_as_files_of_its_own() -> None:
-    spec = {**SPEC, "credentials": {"gateway.env": "/opt/100%/gateway.env"}}
+def test_secrets_come_on_its_standard_input() -> None:
+    spec = {**SPEC, "secrets": "/opt/100%/gateway.env"}
     text = render_unit(spec)
-    assert "LoadCredential=gateway.env:/opt/100%%/gateway.env" in text.splitlines()
+    assert "StandardInput=file:/opt/100%%/gateway.env" in text.splitlines()
     assert parse_unit(text) == spec
-    assert "LoadCredential" not in render_unit(SPEC)
+    assert "StandardInput" not in render_unit(SPEC)
 
 
 def test_root_without_state() -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[3] / "scripts" / "gateway" / "native.py"
 ODD = "a 'b'#${c}\\\"=d"
 LITELLM = """
@@ -17,21 +19,23 @@ def run_server():
 """
 
 
-def start(tmp_path: Path, port: int) -> subprocess.Popen[bytes]:
-    (tmp_path / "gateway.env").write_text(f"GROQ_API_KEY={ODD}\n\n# nothing\n")
+def start(tmp_path: Path, port: int, named: bool) -> subprocess.Popen[bytes]:
+    secrets = tmp_path / "gateway.env"
+    secrets.write_text(f"GROQ_API_KEY={ODD}\n\n# nothing\n")
     (tmp_path / "litellm.py").write_text(LITELLM)
     return subprocess.Popen(
         [sys.executable, "-u", str(SCRIPT), "127.0.0.1", str(port)],
-        env={"CREDENTIALS_DIRECTORY": str(tmp_path), "PYTHONPATH": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
+        env={"PYTHONPATH": str(tmp_path), **({"SECRETS_FILE": str(secrets)} if named else {})},
+        stdin=secrets.open("rb") if not named else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
 
 
-def test_litellm_gets_its_secrets_and_its_address_after_the_port_is_free(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["a file", "standard input"])
+def test_litellm_gets_its_secrets_and_its_address_after_the_port_is_free(tmp_path: Path, named: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        started = start(tmp_path, port)
+        started = start(tmp_path, port, named)
         assert started.stdout
         waiting = started.stdout.readline().decode()
         assert waiting.startswith(f"waiting until 127.0.0.1:{port} can be had: ")
