@@ -22,8 +22,9 @@ from .each import questions, things_of
 from .linux import Linux
 from .machine import Machine, Road, Unreachable
 from .neighbour import Neighbour
+from .windows import Windows
 
-SYSTEMS: Mapping[str, type[Machine]] = {"linux": Linux}  # by the inventory's group; windows.py will stand beside it
+SYSTEMS: Mapping[str, type[Machine]] = {"linux": Linux, "windows": Windows}  # by the inventory's group
 
 
 @dataclass

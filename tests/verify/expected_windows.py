@@ -179,7 +179,8 @@ def said_of(
     if task:
         told = {f"Settings/{tag}": text for tag, text in TASK_DEFAULTS.items()} | dict(task)
         for path, text in told.items():
-            if not NO_MATTER.fullmatch(path):
+            off = path.startswith("Triggers/") and text == "false"
+            if off or not NO_MATTER.fullmatch(path):
                 found[f"task {path}"] = duration(text)
         for path in task:  # one with nothing to say but that it is on, is there all the same
             trigger = re.fullmatch(r"(Triggers/\w+(?: \d+)?)/Enabled", path)

@@ -308,6 +308,9 @@ def certutil(process: Process) -> int:
     if not machine.drive.exists(path):
         _say(process, "CertUtil: -hashfile command FAILED: 0x80070002 (WIN32: 2 ERROR_FILE_NOT_FOUND)")
         return -2147024894
+    if machine.drive.real(path).is_dir():  # assumed: as CreateFile refuses one
+        _say(process, "CertUtil: -hashfile command FAILED: 0x80070005 (WIN32: 5 ERROR_ACCESS_DENIED)")
+        return 0x80070005 - (1 << 32)
     digest = hashlib.new(name.lower(), machine.drive.read(path)).hexdigest()
     if machine.tools.old_certutil:
         _say(process, f"SHA256 hash of file {path}:", " ".join(re.findall("..", digest)))
@@ -397,6 +400,9 @@ def nvidia_smi(process: Process) -> int:
 def tar(process: Process) -> int:
     """`tar -xf x.zip -C dir`: files already unpacked stay when a locked one stops it."""
     machine, words = process.machine, process.arguments
+    if words == ["--version"]:
+        _say(process, "bsdtar 3.8.1 - libarchive 3.8.1 zlib/1.2.13.1-motley")
+        return 0
     archive, into = words[words.index("-xf") + 1], words[words.index("-C") + 1]
     if not machine.drive.exists(into):
         _say(process, f"tar.exe: could not chdir to '{into}'", error=True)
