@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
 # Commands on the machines. Each takes HOST=name[,name] and LAB=1.
-DESK_COMMANDS := plan converge verify status ssh rebuild
+DESK_COMMANDS := plan converge verify status ssh rebuild record
 
 # Only what is said on the command line: some shells export a HOST of their own.
 said = $(if $(filter command,$(firstword $(origin $(1)))),$(value $(1)))
@@ -68,6 +68,7 @@ verify: ran-verify ## ask the machines with their own tools whether it is so
 status: ran-status ## one screen of all machines
 ssh: ran-ssh ## a shell on HOST=, or CMD='...' there
 rebuild: ran-rebuild ## HOST= from bare to verified, with a stopwatch
+record: ran-record ## what a real Windows HOST= answers, byte by byte, into records/
 $(DESK_COMMANDS):
 	$(call end_with,$(call code,$@))
 

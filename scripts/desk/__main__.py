@@ -18,6 +18,7 @@ COMMANDS = {
     "ssh": "a shell on HOST, or CMD there (the command's exit code)",
     "status": "one screen of all machines (exit 0 all well, 1 not)",
     "rebuild": "wait for HOST's SSH, converge it, verify it, with a stopwatch",
+    "record": "what HOST answers, byte by byte: into records/, to hold beside the tests' stand-ins (Windows)",
     "lab": "two machines from nothing to an answer",
     "lab-down": "remove every trace of the lab",
 }

@@ -309,7 +309,9 @@ def _if(shell: Shell, rest: str, sinks: list[Sink]) -> int:
 
 
 def _call(shell: Shell, rest: str, sinks: list[Sink]) -> int:
-    return shell._one(Command("", rest), None, sinks[0])
+    """Reads the line once more: `call echo %^ERRORLEVEL%` is how a line says the code of what ran before on it."""
+    code = shell.code - (1 << 32) if shell.code >= 1 << 31 else shell.code
+    return shell._one(Command("", expanded(rest, {**shell.variables, "ERRORLEVEL": str(code)})), None, sinks[0])
 
 
 def _nothing(shell: Shell, rest: str, sinks: list[Sink]) -> int:

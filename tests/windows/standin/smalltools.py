@@ -71,13 +71,17 @@ def chcp(process: Process) -> int:
 
 
 def findstr(process: Process) -> int:
-    """Lines of its input that hold the words; /R takes them as an expression, /I without case."""
-    options = [each.lower() for each in process.arguments if each.startswith("/")]
-    wanted = next(each for each in process.arguments if not each.startswith("/"))
-    pattern = wanted if "/r" in options else "|".join(re.escape(each) for each in wanted.split())
+    """Lines of its input that hold one of the words, or of the texts after /C:; /R takes expressions, /E line ends."""
+    options = [each for each in process.arguments if each.startswith("/")]
+    texts = [each[3:] for each in options if each.lower().startswith("/c:")]
+    words = [each for each in process.arguments if not each.startswith("/")]
+    switches = {each.lower() for each in options}
+    wanted = texts or words[0].split()
+    pattern = "|".join(f"(?:{each if '/r' in switches else re.escape(each)})" for each in wanted)
+    pattern = f"(?:{pattern})$" if "/e" in switches else pattern
     found = 1
     for line in process.input().read().splitlines():
-        if re.search(pattern.encode(), line, re.IGNORECASE if "/i" in options else 0):
+        if re.search(pattern.encode(), line, re.IGNORECASE if "/i" in switches else 0):
             process.say(line + b"\r\n")
             found = 0
     return found
