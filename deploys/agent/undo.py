@@ -1,19 +1,20 @@
 """The way in: the machine itself undoes a change to it, unless the desk confirms it over a fresh connection.
 
-    undo/open.json      a change that waits: how it was before, and until when
-    undo/undoing.json   the same once somebody undoes it: from here on no confirmation counts
-    undo/undone.json    what was undone last, for the desk that asks
-    undo/watcher.json   the process that watches
-    undo/agent.pyz      what the watcher runs: a desk with a newer agent removes the other one
+    undo/open.json         a change that waits: how it was before, and until when
+    undo/undoing-*.json    the same once a process undoes it, which its name tells: no confirmation counts any more
+    undo/undone.json       what was undone last, for the desk that asks
+    undo/watcher.json      the process that watches
+    undo/agent.pyz         what the watcher runs: a desk with a newer agent removes the other one
 
-Whoever renames open.json decides, so a change is either kept or undone, never both. The system starts the watcher,
-and starts it again when it is killed and after a restart of the machine; every look and every change sees to it as
+Whoever renames open.json decides: a change is kept or it is undone, by one process at a time. The system starts the
+watcher, and starts it again when it is killed and when the machine starts; every look and every change sees to it as
 well. Time is the machine's own since its start, which nobody can set; a restart of the machine ends it at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
@@ -30,7 +31,7 @@ POLL_S = 0.3
 RETRY_S = 5.0
 START_S = 20.0
 UNDO_S = 60.0
-OPEN, UNDOING, UNDONE, WATCHER = "undo/open.json", "undo/undoing.json", "undo/undone.json", "undo/watcher.json"
+OPEN, UNDONE, WATCHER, UNDOING = "undo/open.json", "undo/undone.json", "undo/watcher.json", "undoing-"
 
 
 class Undo:
@@ -68,7 +69,8 @@ class Undo:
             if request["verb"] == "ensure":
                 self.home.remember(request["kind"], request["id"], guarded=guard)
             if (self.home.read(OPEN) or {}).get("id") != record["id"]:
-                self._restore(record)
+                self.settle()
+                self._restore(record)  # a part of it may have come after the undoing
                 raise Refused(f"change {request['id']}", f"it took longer than {guard['within_s']} s", "converge again")
         except (Refused, OSError) as problem:
             self._undo()
@@ -127,13 +129,14 @@ class Undo:
         """{"outcome": "kept"|"undone"|"waits"|"unknown"}. `request`: id, keep (False: only ask)."""
         record = self.home.read(OPEN)
         if record and record["id"] == request["id"]:
-            if request["keep"] and self._claim("undo/confirmed.json"):
+            if request["keep"] and self._claim(OPEN, "undo/confirmed.json"):
                 discard(self.home.path("undo/confirmed.json"))
                 with contextlib.suppress(Refused):  # a watcher that finds nothing ends by itself, at every start
                     self.system.unwatch()
                 return {"outcome": "kept"}
             return {"outcome": "waits"}
-        if (self.home.read(UNDOING) or {}).get("id") == request["id"]:
+        undoing = self._undoing()
+        if undoing and (self.home.read(undoing) or {}).get("id") == request["id"]:
             return {"outcome": "waits"}
         undone = (self.home.read(UNDONE) or {}).get("id") == request["id"]
         return {"outcome": "undone" if undone else "unknown"}
@@ -151,13 +154,15 @@ class Undo:
         if record and (self._due(record) or not self._guarded(record)):
             self._undo()
         end = time.monotonic() + UNDO_S
-        while (undoing := self.home.read(UNDOING)) is not None:
-            if not self._alive(undoing.get("by")):
-                self._finish()
-                return
-            if time.monotonic() > end:
-                raise Refused(_what(undoing), f"it is not done after {UNDO_S:g} s", "see its log on the machine")
-            time.sleep(POLL_S)
+        while (undoing := self._undoing()) is not None:
+            if self._abandoned(undoing):
+                self._undo(undoing)
+            elif time.monotonic() > end:
+                record = self.home.read(undoing)
+                if record:
+                    raise Refused(_what(record), f"it is not done after {UNDO_S:g} s", "see its log on the machine")
+            else:
+                time.sleep(POLL_S)
 
     def _due(self, record: State) -> bool:
         return bool(record["boot"] != self.system.this_boot() or time.monotonic() >= record["until"])
@@ -167,37 +172,44 @@ class Undo:
         began = record["until"] - record["within_s"]
         return self._watched() or time.monotonic() < began + START_S
 
-    def _alive(self, process: Optional[State]) -> bool:
-        if process is None or process["pid"] == os.getpid():
-            return False
-        return self.system.is_alive(process["pid"], process["started"])
-
-    def _me(self) -> State:
-        return {"pid": os.getpid(), "started": self.system.started(os.getpid())}
-
-    def _claim(self, to: str) -> bool:
-        """Rename the record; False when another was quicker."""
+    def _undoing(self) -> Optional[str]:
+        """The record that somebody undoes; its name says who."""
         try:
-            self.system.replace(self.home.path(OPEN), self.home.path(to))
+            names = os.listdir(self.home.path("undo"))
+        except FileNotFoundError:
+            return None
+        return next((f"undo/{name}" for name in names if name.startswith(UNDOING)), None)
+
+    def _mine(self) -> str:
+        """What a record is called that this process undoes."""
+        return f"undo/{UNDOING}{os.getpid()}-{self._mark(os.getpid())}.json"
+
+    def _mark(self, pid: int) -> str:
+        return hashlib.sha256(self.system.started(pid).encode()).hexdigest()[:16]
+
+    def _abandoned(self, undoing: str) -> bool:
+        """Whether whoever undid it has ended over it, or failed, if it is us."""
+        pid = int(undoing.split("-")[1])
+        return pid == os.getpid() or undoing != f"undo/{UNDOING}{pid}-{self._mark(pid)}.json"
+
+    def _claim(self, before: str, to: str) -> bool:
+        """Rename a record; False when another was quicker."""
+        try:
+            self.system.replace(self.home.path(before), self.home.path(to))
         except FileNotFoundError:
             return False
         return True
 
-    def _undo(self) -> None:
-        """Undo what is open, if anything is."""
-        if self._claim(UNDOING):
-            self._finish()
-
-    def _finish(self) -> None:
-        """The undoing itself; it may be done again from its beginning as often as it is cut."""
-        record = self.home.read(UNDOING)
-        if record is None:
-            return
-        self.home.write(UNDOING, {**record, "by": self._me()})
-        self._restore(record)
-        self.system.unwatch()
-        self.home.write(UNDONE, {key: record[key] for key in ("id", "kind", "name")})
-        discard(self.home.path(UNDOING))
+    def _undo(self, record: str = OPEN) -> None:
+        """Undo what is open, if anything is; or what another left half undone, once more from the beginning."""
+        mine = self._mine()
+        if self._claim(record, mine):
+            found = self.home.read(mine)
+            if found:
+                self._restore(found)
+                self.home.write(UNDONE, {key: found[key] for key in ("id", "kind", "name")})
+            self.system.unwatch()
+            discard(self.home.path(mine))
 
     def _restore(self, record: State) -> None:
         try:
@@ -214,17 +226,17 @@ class Undo:
     # -- the watcher
     def watch(self) -> int:
         """Watch what is open until it is confirmed or undone. An undoing that fails is tried again and again."""
-        if self.home.read(OPEN) is None and self.home.read(UNDOING) is None:
+        if self.home.read(OPEN) is None and self._undoing() is None:
             self.system.unwatch()
             return 0
-        self.home.write(WATCHER, self._me())
+        self.home.write(WATCHER, {"pid": os.getpid(), "started": self.system.started(os.getpid())})
         while True:
-            record, undoing = self.home.read(OPEN), self.home.read(UNDOING)
+            record, undoing = self.home.read(OPEN), self._undoing()
             if record is None and undoing is None:
                 return 0
             try:
-                if undoing is not None and not self._alive(undoing.get("by")):
-                    self._finish()
+                if undoing is not None and self._abandoned(undoing):
+                    self._undo(undoing)
                 elif record is not None and self._due(record):
                     self._undo()
             except (Refused, OSError) as problem:
