@@ -24,15 +24,16 @@ def make_authority(folder: Path, name: str) -> Path:
 
 def make_certificate(folder: Path, server: str, names: Iterable[str]) -> None:
     """Make `<server>.crt` and `<server>.key` for `names`, signed by the folder's authority, unless they are there."""
-    certificate = folder / f"{server}.crt"
-    if certificate.exists():
-        return
+    certificate, made_for = folder / f"{server}.crt", folder / f"{server}.names"
     alternatives = ",".join(f"DNS:{name}" for name in names)
+    if certificate.exists() and made_for.exists() and made_for.read_text() == alternatives:
+        return
     request, extensions = folder / f"{server}.csr", folder / f"{server}.ext"
     extensions.write_text(f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
     key = folder / f"{server}.key"
     run(["openssl", "req", "-new", *NEW_KEY, "-subj", f"/CN={server}", "-keyout", key, "-out", request])
     signing = ("-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial", "-days", DAYS)
     run(["openssl", "x509", "-req", "-in", request, *signing, "-extfile", extensions, "-out", certificate])
+    made_for.write_text(alternatives)
     request.unlink()
     extensions.unlink()

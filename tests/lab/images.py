@@ -18,10 +18,12 @@ from tests.lab import needs
 from tests.lab.settings import HERE, PROJECT, Lab
 from tests.lab.shell import Trouble, last_words, run, succeeds
 from tests.lab.steps import Steps
-from tests.lab.tools import download, key_of
+from tests.lab.tools import download, key_of, wheel
 
 RECIPES, GATEWAY = HERE / "recipes", HERE / "gateway-image"
 MACHINE_FILES = ("machine.sh", "compose.sh", "tailscaled.service", "tailscaled.default", "lab-authority.service")
+WINDOWS_FILES = ("windows.sh", "windows.service", "windows-control", "docker-credential-desktop")
+STANDIN_LOCK = HERE / "locks" / "standin.txt"
 DEBOOTSTRAP_PACKAGES = "ca-certificates,python3"
 PULL_TIMEOUT_S = 180
 COMPOSE_LABEL = f"{PROJECT}.compose"
@@ -38,6 +40,8 @@ class Images:
         self.base_tag = _tag("base", *inputs)
         self.services_tag = _tag("services", self.base_tag, RECIPES / "services.sh")
         self.machine_tag = _tag("machine", self.base_tag, data["compose"], *(RECIPES / name for name in MACHINE_FILES))
+        windows_files = (RECIPES / name for name in WINDOWS_FILES)
+        self.windows_tag = _tag("windows", self.machine_tag, STANDIN_LOCK, *windows_files)
         gateway_files = (GATEWAY / name for name in ("requirements.lock", "wheels.sh", "image.sh", "litellm"))
         self.gateway_tag = _tag("gateway", self.base_tag, *gateway_files)
 
@@ -72,6 +76,14 @@ class Images:
             settings = {"COMPOSE_POOL": package["pool"], "COMPOSE_SHA256": package["sha256"]}
             changes = (f'LABEL {COMPOSE_LABEL}="{how}"',)
             self._make(self.machine_tag, RECIPES / "machine.sh", Path(parcel), settings, changes)
+
+    def windows(self) -> None:
+        """The machine that stands in for a Windows one; `machine` is its ground."""
+        if _there(self.windows_tag):
+            return
+        with self.steps.step("images", "image of the Windows machine", "10 s"), tempfile.TemporaryDirectory() as parcel:
+            wheel(STANDIN_LOCK, Path(parcel))
+            self._make(self.windows_tag, RECIPES / "windows.sh", Path(parcel), ground=self.machine_tag)
 
     def compose_from(self) -> str:
         """Where the machines' Docker Compose came from."""
@@ -142,9 +154,11 @@ class Images:
         parcel: Path | None = None,
         settings: Mapping[str, str] | None = None,
         changes: Sequence[str] = (),
+        *,
+        ground: str = "",
     ) -> None:
-        """Run `script` in a container of the base image, and keep what it left as image `tag`."""
-        container = self._run(self.base_tag, script, parcel, settings)
+        """Run `script` in a container of `ground` (the base image), and keep what it left as image `tag`."""
+        container = self._run(ground or self.base_tag, script, parcel, settings)
         try:
             words = [word for change in changes for word in ("--change", change)]
             run(["docker", "commit", *words, container, tag])

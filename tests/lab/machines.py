@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import time
 from pathlib import Path
 
 from tests.lab.containers import FOUND, MADE, STARTED, Docker
-from tests.lab.settings import Lab
+from tests.lab.settings import HERE, LINUX, WINDOWS, Lab
 from tests.lab.shell import Trouble, run
 from tests.lab.tools import Tool
 
@@ -19,23 +20,33 @@ CAPABILITIES = (
 )
 BOOT_TIMEOUT_S = 90
 DESK_USER_ID = 1000
+SYSTEM_LABEL = "system"
+STANDIN = HERE.parent / "windows" / "standin"
 
 
 class Machine:
-    """One machine of the lab. Its identity (host keys, tailnet state) outlives its container; nothing else does."""
+    """One machine of the lab. Its identity (host keys, tailnet state) outlives its container; nothing else does.
 
-    def __init__(self, docker: Docker, name: str) -> None:
-        self.docker, self.lab, self.name = docker, docker.lab, name
+    `system`: LINUX, or WINDOWS for the stand-in. A machine of the other system is taken away, and this one is bare.
+    """
+
+    def __init__(self, docker: Docker, name: str, system: str = LINUX) -> None:
+        self.docker, self.lab, self.name, self.system = docker, docker.lab, name, system
+        self.drive = self.lab.volume(name, "windows")
         self.disk = self.lab.volume(name, "docker")
         self.tailnet_state = self.lab.volume(name, "tailnet")
 
     def ensure(self, image: str, tailscale: Tool) -> str:
         """Power it on, making it anew and bare if it is gone. Returns FOUND, STARTED or MADE."""
         found = self.docker.inspect(self.name)
+        if found and found["Config"]["Labels"].get(SYSTEM_LABEL, LINUX) != self.system:
+            run(["docker", "rm", "-f", self.lab.container(self.name)])
+            found = None
         if found and self.docker.revive(self.name):
             return FOUND if found["State"]["Running"] and not found["State"]["Paused"] else STARTED
-        self.docker.drop_volume(self.disk)
-        for volume in (self.disk, self.tailnet_state):
+        for volume in (self.disk, self.drive):
+            self.docker.drop_volume(volume)
+        for volume in (self.disk, self.tailnet_state, *([self.drive] if self.system == WINDOWS else [])):
             self.docker.ensure_volume(volume)
         self.docker.create(self.name, image, self._options(), ["/sbin/init"])
         run(["docker", "cp", "-a", "-", f"{self.lab.container(self.name)}:/"], stdin=self._belongings(tailscale))
@@ -75,6 +86,10 @@ class Machine:
         options += ["--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
         options += ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--env", "container=docker"]
         options += ["--volume", f"{self.disk}:/var/lib/docker", "--volume", f"{self.tailnet_state}:/var/lib/tailscale"]
+        options += ["--label", f"{SYSTEM_LABEL}={self.system}"]
+        if self.system == WINDOWS:
+            options += ["--volume", f"{self.drive}:/var/lib/windows"]
+            options += ["--volume", f"{STANDIN}:/opt/standin/tests/windows/standin:ro"]
         for name, address in lab.production_names.items():
             options += ["--add-host", f"{name}:{address}"]
         return options
@@ -86,7 +101,13 @@ class Machine:
         with tarfile.open(fileobj=parcel, mode="w") as archive:
             _put(archive, "etc/ssh/ssh_host_ed25519_key", host_key, 0o600)
             _put(archive, "etc/ssh/ssh_host_ed25519_key.pub", host_key.with_suffix(".pub"), 0o644)
-            _put(archive, "home/desk/.ssh/authorized_keys", self.lab.state / "key.pub", 0o600, DESK_USER_ID)
+            keys = self.lab.state / "key.pub"
+            if self.system == WINDOWS:
+                _put(archive, "etc/standin/keys", keys, 0o644)
+                language = f"LAB_LANGUAGE={os.environ.get('LAB_LANGUAGE', 'en')}\n"
+                _add(archive, "etc/standin/environment", language.encode())
+            else:
+                _put(archive, "home/desk/.ssh/authorized_keys", keys, 0o600, DESK_USER_ID)
             authority = self.lab.state / "tls" / "ca.crt"
             _put(archive, "usr/local/share/ca-certificates/lab-authority.crt", authority, 0o644)
             for program, place in (("tailscaled", "usr/sbin/tailscaled"), ("tailscale", "usr/bin/tailscale")):
@@ -113,7 +134,10 @@ def make_keys(lab: Lab, machines: tuple[str, ...]) -> None:
 
 
 def _put(archive: tarfile.TarFile, place: str, source: Path, mode: int, owner: int = 0) -> None:
-    content = source.read_bytes()
+    _add(archive, place, source.read_bytes(), mode, owner)
+
+
+def _add(archive: tarfile.TarFile, place: str, content: bytes, mode: int = 0o644, owner: int = 0) -> None:
     entry = tarfile.TarInfo(place)
     entry.size, entry.mode, entry.uid, entry.gid = len(content), mode, owner, owner
     archive.addfile(entry, io.BytesIO(content))

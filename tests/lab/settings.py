@@ -17,6 +17,7 @@ from tests.lab.shell import Trouble
 HERE = Path(__file__).parent
 PROJECT = "llm-harness"
 MACHINES = ("apex", "g16")
+LINUX, WINDOWS = "linux", "windows"
 TAILNET_DOMAIN = "tail.lab"
 LAST_BYTE = {
     **{"apex": 2, "g16": 3, "desk": 4, "neighbour": 5},
@@ -27,6 +28,7 @@ CLOUD_CONTROL_PORT = 9900
 STORE_CONTROL_PORT = 9901
 # Where uv looks for packages unless it is told otherwise.
 INDEX = "pypi.org"
+STORE_NAMES = ("github.com", "registry.ollama.ai", INDEX, "www.python.org", "desktop.docker.com")
 
 
 def _home(variable: str, default: str) -> Path:
@@ -49,6 +51,18 @@ class Lab:
     def state(self) -> Path:
         """What this lab remembers: keys, certificates, lab.json. Goes with `down`."""
         return self.states / self.name
+
+    @cached_property
+    def systems(self) -> dict[str, str]:
+        """Each machine's system. Apex has that of $APEX, else the one it had the last time, else Linux."""
+        remembered = self.state / "apex-system"
+        chosen = os.environ.get("APEX") or (remembered.read_text().strip() if remembered.exists() else LINUX)
+        if chosen not in (LINUX, WINDOWS):
+            raise Trouble(f"APEX is {LINUX} or {WINDOWS}, not {chosen!r}")
+        return {"apex": chosen, "g16": LINUX}
+
+    def remember_systems(self) -> None:
+        (self.state / "apex-system").write_text(self.systems["apex"] + "\n")
 
     @property
     def label(self) -> str:
@@ -78,9 +92,7 @@ class Lab:
     def production_names(self) -> dict[str, str]:
         """The names of the outside world that the lab answers to, and the addresses that do."""
         return {
-            "github.com": self.ip("store"),
-            "registry.ollama.ai": self.ip("store"),
-            INDEX: self.ip("store"),
+            **dict.fromkeys(STORE_NAMES, self.ip("store")),
             "ghcr.io": self.ip("images"),
             "clouds": self.ip("clouds"),
             "control": self.ip("control"),

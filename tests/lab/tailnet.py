@@ -179,6 +179,6 @@ class Tailnet:
         }
 
 
-def warm_up(ssh_config: str, machine: str) -> None:
+def warm_up(ssh_config: str, machine: str, command: str = "true") -> None:
     """Connect once: the very first connection of a tailnet finds its way for seconds, later ones do not."""
-    run(["ssh", "-F", ssh_config, machine, "true"], timeout_s=60, trouble=f"no SSH to {machine} over the tailnet")
+    run(["ssh", "-F", ssh_config, machine, command], timeout_s=60, trouble=f"no SSH to {machine} over the tailnet")

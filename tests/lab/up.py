@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.lab import needs
+from tests.lab import needs, windows
 from tests.lab.archive import OllamaArchive, ollama_archive
 from tests.lab.certificates import make_authority, make_certificate
 from tests.lab.containers import MADE, Docker
@@ -29,10 +29,11 @@ from tests.lab.settings import (
     CLOUD_CONTROL_PORT,
     CLOUD_PORTS,
     HERE,
-    INDEX,
     MACHINES,
     STORE_CONTROL_PORT,
+    STORE_NAMES,
     TAILNET_DOMAIN,
+    WINDOWS,
     Lab,
     versions,
 )
@@ -78,6 +79,8 @@ class _Rise:
     def __init__(self, lab: Lab, steps: Steps, pool: ThreadPoolExecutor) -> None:
         self.lab, self.steps, self.pool = lab, steps, pool
         self.data = versions()
+        self.is_windows = lab.systems["apex"] == WINDOWS
+        self.for_windows: dict[str, Any] = {}
         self.docker = Docker(lab)
         self.tailnet = Tailnet(self.docker)
         self.registry = Registry(IMAGE_HOST, lab.ip("images"), lab.state / "tls" / "ca.crt")
@@ -99,7 +102,7 @@ class _Rise:
         self._make_secrets()
         images = Images(lab, self.data, steps, shop.online)
         base_how = images.base()
-        machine_image = pool.submit(images.machine)
+        machine_image = pool.submit(self._machine_images, images)
         services.set_result(images.services())
         self.docker.ensure_network()
         self._names(images)
@@ -111,7 +114,7 @@ class _Rise:
         machine_image.result()
         tailscale = tools["tailscale"].result()
         with steps.step("boot", "booting the machines", "5-15 s"):
-            self._boot(images.machine_tag, tailscale)
+            self._boot(images, tailscale)
         headscale = tools["headscale"].result()
         with steps.step("tailnet", "tailnet", "10 s"):
             self.tailnet.ensure_control(images.services_tag, headscale)
@@ -119,7 +122,7 @@ class _Rise:
             self.docker.service("neighbour", images.services_tag, ["--hostname", "neighbour"], ["sleep", "infinity"])
             addresses = {role: self.tailnet.join(role) for role in (*MACHINES, "desk")}
             ssh_config = self._write_ssh_config()
-            list(pool.map(lambda name: warm_up(str(ssh_config), name), MACHINES))
+            list(pool.map(lambda name: warm_up(str(ssh_config), name, _nothing(self.lab.systems[name])), MACHINES))
         store.result()
         clouds.result()
         made = {name: tool.result() for name, tool in tools.items()}
@@ -140,7 +143,7 @@ class _Rise:
     def _make_secrets(self) -> None:
         tls = self.lab.state / "tls"
         make_authority(tls, self.lab.name)
-        make_certificate(tls, "store", ("github.com", "registry.ollama.ai", INDEX))
+        make_certificate(tls, "store", STORE_NAMES)
         make_certificate(tls, "images", (IMAGE_HOST,))
         make_certificate(tls, "control", (CONTROL_NAME,))
         make_keys(self.lab, MACHINES)
@@ -162,11 +165,14 @@ class _Rise:
                 os.link(release.path, place)
             except OSError:  # another file system
                 shutil.copy2(release.path, place)
+        if self.is_windows:
+            self.for_windows = windows.publish(root, release)
         program = HERE / "store.py"
         mounts = (f"{root}:/srv/store:ro", f"{program}:/srv/store.py:ro", *self._key_mounts("store"))
         options = [word for mount in mounts for word in ("--volume", mount)]
+        inputs = {"program": program.read_text(), "certificate": (self.lab.state / "tls" / "store.crt").read_text()}
         command = ["python3", "/srv/store.py", "/srv/store", "--tls", "/srv/tls.crt", "/srv/tls.key"]
-        self.docker.service("store", images.services_tag, options, command, {"program": program.read_text()})
+        self.docker.service("store", images.services_tag, options, command, inputs)
         _await_answer(f"http://{self.lab.ip('store')}:{STORE_CONTROL_PORT}/faults", "the store")
 
     def _wheels(self, images: Images, online: bool) -> Wheels:
@@ -218,9 +224,16 @@ class _Rise:
         tls = self.lab.state / "tls"
         return f"{tls}/{server}.crt:/srv/tls.crt:ro", f"{tls}/{server}.key:/srv/tls.key:ro"
 
-    def _boot(self, image: str, tailscale: Tool) -> None:
-        machines = [Machine(self.docker, name) for name in MACHINES]
+    def _machine_images(self, images: Images) -> None:
+        images.machine()
+        if self.is_windows:
+            images.windows()
+
+    def _boot(self, images: Images, tailscale: Tool) -> None:
+        machines = [Machine(self.docker, name, self.lab.systems[name]) for name in MACHINES]
+        self.lab.remember_systems()
         for machine in machines:
+            image = images.windows_tag if machine.system == WINDOWS else images.machine_tag
             if machine.ensure(image, tailscale) == MADE:
                 self.steps.say(f"{machine.name}: a new, bare machine")
             elif machine.image() != image:
@@ -237,16 +250,20 @@ class _Rise:
         (state / "known_hosts").write_text("".join(known))
         path = state / "ssh_config"
         lines = (
+            *(f"Host {name}\n  User {self._user(name)}" for name in MACHINES),
             f"Host {' '.join(MACHINES)}",
             f"ProxyCommand docker exec -i {self.lab.container('desk')} tailscale nc %h %p",
-            "User desk",
             f"IdentityFile {state}/key",
             "IdentitiesOnly yes",
             f"UserKnownHostsFile {state}/known_hosts",
             "StrictHostKeyChecking yes",
         )
-        path.write_text("\n  ".join(lines) + "\n")
+        path.write_text("\n  ".join(lines).replace("\n  Host ", "\nHost ") + "\n")
         return path
+
+    def _user(self, name: str) -> str:
+        """Who may administer that machine."""
+        return windows.USER if self.lab.systems[name] == WINDOWS else "desk"
 
     def _ollama_url(self, release: OllamaArchive) -> str:
         url: str = self.data["ollama_url"].format(version=release.version)
@@ -266,7 +283,11 @@ class _Rise:
         return {
             "name": lab.name,
             "machines": {
-                name: {"container": lab.container(name), "tailnet_ip": addresses[name], "lan_ip": lab.ip(name)}
+                name: {
+                    **{"container": lab.container(name), "tailnet_ip": addresses[name], "lan_ip": lab.ip(name)},
+                    **{"os": lab.systems[name], "user": self._user(name)},
+                    **({"drive": windows.DRIVE} if lab.systems[name] == WINDOWS else {}),
+                }
                 for name in MACHINES
             },
             "desk": {"container": lab.container("desk"), "tailnet_ip": addresses["desk"]},
@@ -275,6 +296,7 @@ class _Rise:
             "network": lab.network,
             "ssh_config": str(lab.state / "ssh_config"),
             "ollama": {"version": archive.version, "url": self._ollama_url(archive), "sha256": archive.sha256},
+            "windows": self.for_windows,
             "models": {tag: vars(model) for tag, model in models.items()},
             "image": image,
             "clouds": {**clouds, "control": f"http://clouds:{CLOUD_CONTROL_PORT}"},
@@ -282,6 +304,11 @@ class _Rise:
             "built": built,
             "timings_s": {part: round(took_s, 1) for part, took_s in self.steps.parts.items()},
         }
+
+
+def _nothing(system: str) -> str:
+    """A command that does nothing there."""
+    return "ver" if system == WINDOWS else "true"
 
 
 REGISTRY_CONFIG = """\
