@@ -20,11 +20,13 @@ import asyncssh
 from . import dockerdesktop, keep, neighbour, programs, real, sshdprogram, sshkeys
 from .control import Control
 from .machine import Machine
+from .scheduler import split
 from .services import RUNNING
 from .sockets import LiveSockets
 from .sshd import Sshd
 
 WINLOGON = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon"
+WITH_WSL = ("Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform")
 CONTROL, PORT = Path("/run/windows-control"), 22
 GOING_DOWN_S = 1.0
 SAVE_EVERY_S = 0.3
@@ -51,6 +53,8 @@ class Computer:
         if not self.keeper.load():
             sshkeys.furnish(machine, Path(os.environ["LAB_KEYS"]).read_text(encoding="utf-8"))
             sshdprogram.furnish(machine)
+            programs.furnish(machine)
+            machine.tools.features = dict.fromkeys(WITH_WSL, "Enabled")
             neighbour.furnish(machine)
         machine.tools.sockets = LiveSockets(machine)
         real.ask(["systemctl", "stop", "docker.socket", "docker"], 120)
@@ -67,9 +71,9 @@ class Computer:
         """What the user's Run key names starts in the user's session."""
         key = self.machine.registry.find(dockerdesktop.RUN)
         for _, _, line in list(key.values.values()) if key else ():
-            image = str(line).strip('"')
-            if self.machine.drive.exists(image):
-                self.machine.processes.start([image], None, self.machine.session(), self.machine.user_sids, session=1)
+            command = split(str(line))
+            if self.machine.drive.exists(command[0]):
+                self.machine.processes.start(command, None, self.machine.session(), self.machine.user_sids, session=1)
 
     def _host_key(self) -> asyncssh.SSHKey:
         """Of the computer below, so that who comes from outside knows it before the first boot."""

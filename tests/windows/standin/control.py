@@ -49,6 +49,10 @@ class Control:
     def internet(self, there: bool) -> None:
         self._machine.internet = there
 
+    def feature(self, name: str, state: str) -> None:
+        """state: Enabled, Disabled or "Enable Pending"."""
+        self._machine.tools.features[name] = state
+
     def gpu(self, there: bool) -> None:
         path = r"C:\Windows\System32\nvidia-smi.exe"
         self._machine.tools.cards = ["NVIDIA GeForce RTX 3090, 24576"] if there else None

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 HOME = r"C:\Program Files\Docker\Docker"
 CLI = rf"{HOME}\resources\bin\docker.exe"
 DESKTOP, BACKEND = rf"{HOME}\Docker Desktop.exe", rf"{HOME}\resources\com.docker.backend.exe"
-UNINSTALL = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\Docker Desktop"
+LISTED = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
+UNINSTALL = rf"{LISTED}\Docker Desktop"
 RUN = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run"
 USERS_GROUP = "S-1-5-21-1004336348-1177238915-682003330-1010"
 PIPES = {
@@ -88,15 +89,19 @@ def install(machine: Machine, version: str) -> None:
     )
     for name, kind, data in values:
         registry.set(UNINSTALL, name, kind, data)
-    found = registry.get(MACHINE_ENVIRONMENT, "Path")
-    path = str(found[1]) if found else ""
-    folder = rf"{HOME}\resources\bin"
-    if folder.lower() not in path.lower():
-        registry.set(MACHINE_ENVIRONMENT, "Path", EXPAND_SZ, f"{path.rstrip(';')};{folder}")
     registry.writer = "agent"
+    add_to_path(machine, rf"{HOME}\resources\bin")
     machine.accounts[USERS_GROUP] = ("APEX", "docker-users")
     if "com.docker.service" not in machine.services.known:
         machine.services.install("com.docker.service", rf'"{HOME}\com.docker.service"', 3)
+
+
+def add_to_path(machine: Machine, folder: str) -> None:
+    """At the end of the machine's path, unless it is there."""
+    found = machine.registry.get(MACHINE_ENVIRONMENT, "Path")
+    path = str(found[1]) if found else ""
+    if folder.lower() not in path.lower():
+        machine.registry.set(MACHINE_ENVIRONMENT, "Path", EXPAND_SZ, f"{path.rstrip(';')};{folder}")
 
 
 def _uninstall(machine: Machine) -> None:

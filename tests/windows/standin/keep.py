@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .processes import FIRST_MOMENT
 from .scheduler import Task
+from .tools import CBS
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -101,6 +102,9 @@ def boot(machine: Machine) -> None:
     machine.processes.all.clear()
     machine.processes.reuse.clear()
     machine.processes.clock = max(FIRST_MOMENT, EPOCH_1601 + time.time_ns() // 100)
+    for name, state in machine.tools.features.items():
+        machine.tools.features[name] = {"Enable Pending": "Enabled"}.get(state, state)
+    machine.registry.delete_key(rf"{CBS}\RebootPending")
     machine.processes.booted()
     machine.services.boot()
     machine.block = machine.environment_now()

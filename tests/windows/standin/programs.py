@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import dockerdesktop, real
 from .processes import Process, wrapped
 from .python import interpreter
+from .registry import SZ
 from .security import SYSTEM
 
 if TYPE_CHECKING:
@@ -29,7 +30,28 @@ def install(machine: Machine) -> None:
     machine.processes.kinds["python"] = interpreter(machine)
     machine.processes.kinds.update(dockerdesktop.kinds(machine))
     machine.drive.write(r"C:\Windows\System32\curl.exe", wrapped("curl"))
+    machine.processes.install(r"C:\Windows\System32\msiexec.exe", msiexec)
     machine.drive.write(TAILSCALE, wrapped("tailscale"))
+
+
+def furnish(machine: Machine) -> None:
+    """As the MSI of Tailscale leaves it: found by its name."""
+    dockerdesktop.add_to_path(machine, r"C:\Program Files\Tailscale")
+
+
+def msiexec(process: Process) -> int:
+    """`msiexec /i FILE /quiet /norestart`: what the package brings is listed. 1603 when it is no package."""
+    machine, words = process.machine, process.arguments
+    package = machine.drive.read(words[[each.lower() for each in words].index("/i") + 1])
+    if not package.startswith(wrapped("msi")):
+        return 1603
+    told: dict[str, str] = json.loads(package.split(b"\n")[1])
+    machine.registry.writer = "windows"
+    for name, value in told.items():
+        machine.registry.set(f"{dockerdesktop.LISTED}\\{{{told['DisplayName']}}}", name, SZ, value)
+    machine.registry.writer = "agent"
+    machine.tools.wsl |= "Linux" in told["DisplayName"]
+    return 0
 
 
 # -- Ollama
