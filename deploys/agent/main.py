@@ -163,9 +163,13 @@ def this_agent() -> Agent:
 
 
 def _request() -> State:
-    """One line of stdin."""
+    """One line of stdin, or the file that it names: see `staging`."""
     try:
         request: State = json.loads(sys.stdin.buffer.readline() or b"{}")
+        if set(request) == {"staged"}:
+            from .staging import taken
+
+            request = json.loads(taken(os.path.dirname(os.path.abspath(sys.argv[0])), request["staged"]))
     except ValueError:
         raise Refused("read the request", "it did not arrive whole", "converge again") from None
     return request

@@ -13,11 +13,18 @@ from paramiko import SSHException
 from pyinfra.api import Host, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 
+from deploys.facts import arrival, channel
+from deploys.facts.channel import Unreachable, whole
 from deploys.facts.zipapp import file_name, packed
 from deploys.lib.paths import joined
 from deploys.schema import Agent
 
+__all__ = ["Failed", "Unreachable", "ask", "command", "run", "send", "whole"]
+
 Answer = dict[str, Any]
+
+# What Windows' sshd takes on stdin without harm: all of its connection waits while more than 4 KiB are unread.
+STDIN_BYTES = 64 << 10
 
 # Runs under the machine's Python before the agent is there: writes what comes on stdin beside, names it when it is
 # whole, and removes agents of other versions. No shell in it, nothing of an operating system's.
@@ -33,10 +40,6 @@ RECEIVE = (
     "[os.unlink(os.path.join(home,old)) for old in os.listdir(home)"
     " if old.startswith('agent-') and old.endswith('.pyz') and old!=name]"
 )
-
-
-class Unreachable(Exception):
-    """The machine cannot be worked with: one sentence."""
 
 
 class Failed(Exception):
@@ -59,11 +62,14 @@ def _agent(host: Host) -> Agent:
 def command(host: Host, verb: str) -> str:
     """The command line that starts the agent: no quote, no blank in a word, nothing that any shell would touch."""
     agent = _agent(host)
-    return f"{agent.python} {joined(agent.home, file_name())} {verb}"
+    line = f"{agent.python} {joined(agent.home, file_name())} {verb}"
+    return arrival.shielded(line) if agent.runtime else line
 
 
 def run(host: Host, line: str | StringCommand, stdin: str, timeout_s: int | None = None) -> tuple[bool, str, str]:
     """One exec on the machine, as pyinfra's global arguments in its data say. (ok, stdout, stderr)"""
+    if _agent(host).runtime:
+        return channel.run(host, str(line), stdin, timeout_s)
     arguments, _ = pop_global_arguments(host.state, host, {})
     given: dict[str, Any] = dict(arguments)
     connector = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
@@ -83,6 +89,9 @@ def run(host: Host, line: str | StringCommand, stdin: str, timeout_s: int | None
 def send(host: Host) -> None:
     """Bring the agent to the machine: one exec, over stdin, never readable by others on the way."""
     agent = _agent(host)
+    if agent.runtime:
+        arrival.bring(host, agent)
+        return
     program, *options = agent.python.split(" ")
     line = StringCommand(program, *options, "-c", f'"{RECEIVE}"', agent.home, file_name())
     ok, _, said = run(host, line, base64.b64encode(packed()).decode())
@@ -97,11 +106,11 @@ def send(host: Host) -> None:
 def ask(host: Host, verb: str, request: Answer, timeout_s: int | None = None) -> Answer:
     """What the agent answers. Sends the agent first when it is not there. Raises Unreachable or Failed."""
     line = json.dumps(request)
-    _, out, said = run(host, command(host, verb), line, timeout_s)
+    _, out, said = _exchange(host, verb, line, timeout_s)
     answer = whole(out)
     if answer is None:
         send(host)
-        _, out, said = run(host, command(host, verb), line, timeout_s)
+        _, out, said = _exchange(host, verb, line, timeout_s)
         answer = whole(out)
     if answer is None:
         why = said.strip().splitlines()[-1] if said.strip() else "an empty answer"
@@ -111,10 +120,13 @@ def ask(host: Host, verb: str, request: Answer, timeout_s: int | None = None) ->
     return answer
 
 
-def whole(out: str) -> Answer | None:
-    """The answer, or None: only a whole document counts, whatever the exit code says."""
-    try:
-        answer = json.loads(out)
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
+def _exchange(host: Host, verb: str, line: str, timeout_s: int | None) -> tuple[bool, str, str]:
+    """One request. Where the agent has a runtime of its own, a large one goes by SFTP and the line only names it."""
+    agent = _agent(host)
+    if agent.runtime and len(line) > STDIN_BYTES:
+        try:
+            line = arrival.stage(host, agent, line)
+        except FileNotFoundError:  # no home yet, so no agent either
+            return False, "", ""
+    ok, out, said = run(host, command(host, verb), line, timeout_s)
+    return ok, channel.last_line(out) if agent.runtime else out, said

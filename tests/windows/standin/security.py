@@ -96,6 +96,10 @@ def render(descriptor: Descriptor, control: str) -> str:
     return shown
 
 
+# what the token of SYSTEM or of an elevated administrator gives to what has no other list
+TOKENS_OWN = tuple(Ace(True, frozenset(), BITS["FA"], sid) for sid in (ADMINISTRATORS, SYSTEM))
+
+
 def inherited(parent: Descriptor, directory: bool, owner: str) -> tuple[Ace, ...]:
     """What a new child gets: generic rights and CREATOR OWNER split in two on a directory, mapped on a file."""
     found: list[Ace] = []
