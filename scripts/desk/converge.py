@@ -32,13 +32,16 @@ class Run:
         self.said = Said()
         self.tallies: dict[str, Tally] = {}
         self.refusals: list[str] = []
-        self.start = time.monotonic()
+        self.start = self.mark = time.monotonic()
+        self.parts: dict[str, float] = {}  # seconds by role, in the order they came; for a run on one machine
 
     def hear(self, line: str) -> None:
         """One line of pyinfra's."""
         if self.verbose:
             print(line, end="", flush=True)
         about = self.said.hear(line)
+        if self.said.step and not self.parts:
+            self._spent("connect and look")
         for name in self.said.machines:
             self.tallies.setdefault(name, Tally())
         self.take(self.report.news())
@@ -57,10 +60,16 @@ class Run:
             elif event["event"] == "refused":
                 self.refusals.append(event["sentence"])
 
+    def _spent(self, part: str) -> None:
+        now = time.monotonic()
+        self.parts[part] = self.parts.get(part, 0.0) + now - self.mark
+        self.mark = now
+
     def _result(self, name: str, text: str) -> None:
         tally = self.tallies[name]
         tally.ended_s = time.monotonic() - self.start
         step = self.said.step
+        self._spent(step.partition(" | ")[0])
         if text.startswith("Success"):
             tally.changed += 1
             say.line(name, "~", f"{step} ({'; '.join(tally.reasons)})" if tally.reasons else step)
@@ -96,11 +105,12 @@ class Run:
         return 1 if code or sentences or failed_steps else 0
 
 
-def run(desk: Desk, wish: Wish) -> int:
-    """Converge, one at a time on this desk."""
+def run(desk: Desk, wish: Wish, parts: dict[str, float] | None = None) -> int:
+    """Converge, one at a time on this desk. `parts` gets the seconds by role."""
     with lock.held(desk, "converge") as number, pyinfra.report_file() as report:
         arguments = ["--yes", *(["-v"] if wish.verbose else []), *machines.arguments(desk, wish)]
         running = Run(report, wish.verbose)
+        running.parts = parts if parts is not None else running.parts
         try:
             code = pyinfra.run(desk, arguments, running.hear, report, keep=number)
         except Interrupted as interrupted:

@@ -17,29 +17,32 @@ QUICK = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5")
 def run(desk: Desk, wish: Wish) -> int:
     machine = machines.one(desk, wish, "rebuild")
     watch = Stopwatch()
-    code = 0
     with watch.part("waiting for SSH"):
         wait_for_ssh(machine, WAIT_S)
-    for name, part in (("converge", converge.run), ("verify", verify.run)):
+    roles: dict[str, float] = {}
+    name = "converge"
+    with watch.part(name):
+        code = converge.run(desk, wish, roles)
+    if not code:
+        name = "verify"
         with watch.part(name):
-            code = part(desk, wish)
-        if code:
-            break
+            code = verify.run(desk, wish)
     print(f"\n{machine['name']}: {'rebuilt and verified' if code == 0 else f'{name} ended with {code}'}")
-    print(watch.table())
+    print(watch.table({"converge": roles}))
     return code if code in (0, 130) else 1
 
 
 def wait_for_ssh(machine: Machine, within_s: float) -> None:
     """Returns as soon as the machine lets us in. Raises Trouble with ssh's own words when it does not in time."""
     name, start = machine["name"], time.monotonic()
+    bootstrap = "bootstrap.cmd" if "windows" in machine["groups"] else "bootstrap.sh"
     line = [*road.command(machine, QUICK), "echo here"]
     said = False
-    while (done := subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True)).returncode:
-        words = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    while (done := subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True)).returncode:
+        words = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
         if "Host key verification failed" in words or "Permission denied" in words:
             raise Trouble(
-                f"{name} answers but does not let this desk in ({words}): run scripts/bootstrap.sh there, "
+                f"{name} answers but does not let this desk in ({words}): run scripts/{bootstrap} there, "
                 f"then `ssh-keygen -R {name}`, connect once by hand and compare the key"
             )
         if time.monotonic() - start > within_s:
