@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploys.docker_schema import DockerDesktop
 from deploys.gateway_schema import GatewayNative
 from deploys.schema import (
     Agent,
@@ -52,8 +53,10 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
         raise Nonsense(f"{name}: ollama_environment must not set OLLAMA_HOST: Ollama stays on loopback")
     _once(name, "models", [each.tag for each in models])
     _once(name, "lanes and routes", [*(lane.name for lane in lanes), *(route.name for route in routes)])
+    desktop: DockerDesktop | None = data.get("docker")
+    docker = {"features": desktop.features, "installers": desktop.installers} if desktop else {}
     for each in OF_THE_SYSTEM:
-        _once(name, each, [_id_of(one) for one in data.get(each, ())])
+        _once(name, each, [_id_of(one) for one in (*data.get(each, ()), *docker.get(each, ()))])
     if gateway and ollama and gateway.port == ollama.port:
         raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
     _check_engine_is_shut(name, ollama, data.get("firewall_rules", ()))
@@ -64,6 +67,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
 CLASSES: Mapping[str, type] = {
     **{"agent": Agent, "brain": Brain, "gateway": Gateway, "gateway_place": GatewayPlace, "gpu": Gpu, "needs": Needs},
     **{"gateway_native": GatewayNative, "ollama": Ollama, "ssh": Ssh, "tailnet": Tailnet, "reboot": Reboot},
+    **{"docker": DockerDesktop},
 }
 OF_THE_SYSTEM: Mapping[str, type] = {
     **{"variables": Variable, "path_entries": PathEntry, "registry_values": RegistryValue, "features": Feature},

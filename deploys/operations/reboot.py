@@ -9,12 +9,17 @@ from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
 from deploys.facts import link, report
-from deploys.facts.look import look
+from deploys.facts.look import declare, look
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.system_schema import Reboot
 
 KIND, ID = "reboot", "pending"
 ASK_EVERY_S = 3
+
+
+def enter() -> None:
+    """Have the very first look tell of it: no manifest does, so it would take a look of its own."""
+    declare(host, KIND, ID, {})
 
 
 def when_pending(name: str, reboot: Reboot) -> OperationMeta:

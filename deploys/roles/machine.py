@@ -10,6 +10,7 @@ from pyinfra import host, state
 from deploys.facts import link, report
 from deploys.facts.look import itself, known
 from deploys.machine_schema import check_machine
+from deploys.operations import reboot
 from deploys.operations.resource import Stop
 from deploys.schema import Needs, Nonsense
 
@@ -41,6 +42,8 @@ def _preflight() -> None:
     """Agent, Python and the programs that only bootstrap installs."""
     needs: Needs = host.data.get("needs") or Needs()
     known(host).programs.update(needs.programs)
+    if host.data.get("reboot"):
+        reboot.enter()
     here = itself(host)
     python = tuple(int(each) for each in here["python"].split(".")[:2])
     if python < OLDEST_PYTHON:

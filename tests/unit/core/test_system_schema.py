@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploys import system_schema
+from deploys.docker_schema import DockerDesktop
 from deploys.machine_schema import check_machine
 from deploys.schema import Data, Nonsense, Ollama, Release
 from deploys.system_schema import (
@@ -120,6 +121,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "apex: variables name machine/a twice: keep one",
     ),
     "a task twice": ({"tasks": [ScheduledTask(**TASK)] * 2}, "apex: tasks name nightly twice: keep one"),
+    "a feature for Docker too": (
+        {"features": [Feature("VM")], "docker": DockerDesktop("ann", installers=(), features=(Feature("vm"),))},
+        "apex: features name vm twice: keep one",
+    ),
     "the engine opened": (
         {"ollama": OLLAMA, "firewall_rules": [FirewallRule("x", ports=(11434,))]},
         "apex: firewall rule 'x' opens port 11434: Ollama stays on loopback, the gateway is its door",
