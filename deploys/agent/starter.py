@@ -7,6 +7,7 @@ good. So this waits for the engine, then for the address, then starts what does 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from typing import Callable, Optional
@@ -99,4 +100,6 @@ def start(system: System, path: str) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), sentence, flush=True)
+    """Straight to the descriptor: no word is lost in a buffer when the task is ended."""
+    with os.fdopen(os.dup(1), "wb", buffering=0) as out:
+        out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n".encode())

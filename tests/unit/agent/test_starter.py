@@ -69,39 +69,39 @@ def test_starts_without_making_a_sound_container_anew(system: Posix, home: Home,
 
 
 def test_waits_for_docker_and_says_so_once(
-    system: Posix, home: Home, docker: Docker, capsys: pytest.CaptureFixture[str]
+    system: Posix, home: Home, docker: Docker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     docker.put("away")
     with gateway(started(docker)) as url:
         assert run_until(system, order(home, url), lambda: docker.drop("away")) == 0
-    said = capsys.readouterr().out
+    said = capfd.readouterr().out
     assert said.count("waiting: Docker does not answer: Cannot connect to the Docker daemon. Is it running?") == 1
     assert f"{PROJECT} answers at" in said
     assert ups(docker) == 1
 
 
-def test_waits_for_its_address(system: Posix, home: Home, docker: Docker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waits_for_its_address(system: Posix, home: Home, docker: Docker, capfd: pytest.CaptureFixture[str]) -> None:
     wanted = order(home, "", address=ABSENT)
     with gateway(started(docker)) as url:
         wanted["answers"] = f"{url}/health"
         assert run_until(system, wanted, lambda: wanted.update(address="127.0.0.1")) == 0
-    assert f"waiting: this machine does not have the address {ABSENT}" in capsys.readouterr().out
+    assert f"waiting: this machine does not have the address {ABSENT}" in capfd.readouterr().out
     assert ups(docker) == 1
 
 
 def test_leaves_the_start_to_a_desk_that_converges(
-    system: Posix, home: Home, docker: Docker, capsys: pytest.CaptureFixture[str]
+    system: Posix, home: Home, docker: Docker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     home.take_lease(RUN)
     with gateway(started(docker)) as url:
         lease = Path(home.path("lease.json"))
         assert run_until(system, order(home, url), lease.unlink) == 0
-    assert "waiting: a desk is converging this machine" in capsys.readouterr().out
+    assert "waiting: a desk is converging this machine" in capfd.readouterr().out
     assert ups(docker) == 1
 
 
 def test_tries_again_when_it_fails_and_when_it_is_sick(
-    system: Posix, home: Home, docker: Docker, capsys: pytest.CaptureFixture[str]
+    system: Posix, home: Home, docker: Docker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A bind that failed, then a container that falls over: both are said, and the third time it is well."""
     docker.put("up_fails")
@@ -111,14 +111,14 @@ def test_tries_again_when_it_fails_and_when_it_is_sick(
     threading.Timer(1.5, healthy.set).start()
     with gateway(healthy.is_set) as url:
         assert starter.Starter(system, order(home, url)).run() == 0
-    said = capsys.readouterr().out
+    said = capfd.readouterr().out
     assert f"{PROJECT} does not start: Docker Compose says: yaml: line 3: bad" in said
     assert "it last said: ValueError: no such model" in said
 
 
-def test_order_that_cannot_be_read(system: Posix, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_order_that_cannot_be_read(system: Posix, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert starter.start(system, str(tmp_path / "none.json")) == 1
-    assert "converge this machine" in capsys.readouterr().out
+    assert "converge this machine" in capfd.readouterr().out
 
 
 def test_is_a_verb_of_the_agent(packed: Packed, home: Home, docker: Docker, tmp_path: Path) -> None:
