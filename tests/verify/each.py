@@ -59,6 +59,10 @@ def services(machine: Expected) -> Iterable[tuple[str, Any]]:
     return [(each.name, each) for each in expected.services(machine)]
 
 
+def services_with_secrets(machine: Expected) -> Iterable[tuple[str, Any]]:
+    return [(each.name, each) for each in expected.services(machine) if each.secrets]
+
+
 def gateway_containers(machine: Expected) -> Iterable[tuple[str, Any]]:
     return [("", machine["gateway"])] if expected.in_container(machine) else []
 

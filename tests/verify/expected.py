@@ -44,7 +44,10 @@ def ollama_program(machine: Expected) -> str:
 
 
 class WantedService(NamedTuple):
-    """A service of ours. `account`: "system", or "own" for one without rights, which owns `state` and nothing else."""
+    """A service of ours. `account`: "system", or "own" for one without rights, which owns `state` and nothing else.
+
+    `secrets`: a file that administrators alone may read, and this service in a way of the system's own.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -52,7 +55,7 @@ class WantedService(NamedTuple):
     port: int
     state: str
     account: str
-    credentials: Mapping[str, str] = {}
+    secrets: str = ""
 
 
 def services(machine: Expected) -> list[WantedService]:
@@ -100,7 +103,7 @@ def _native_gateway(machine: Expected) -> WantedService:
         port=gateway["port"],
         state=native["state"],
         account="own",
-        credentials={"gateway.env": join(home, "gateway.env")},
+        secrets=join(home, "gateway.env"),
     )
 
 

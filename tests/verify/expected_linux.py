@@ -56,11 +56,7 @@ def definition(service: WantedService) -> dict[str, str]:
         "Unit StartLimitIntervalSec": "0",
         **({"Service DynamicUser": "yes"} if own else {}),
         **({"Service StateDirectory": posixpath.relpath(service.state, "/var/lib")} if service.state else {}),
-        **(
-            {"Service LoadCredential": " ".join(f"{name}:{path}" for name, path in sorted(service.credentials.items()))}
-            if service.credentials
-            else {}
-        ),
+        **({"Service StandardInput": f"file:{service.secrets}"} if service.secrets else {}),
         **{f"Service Environment {name}": str(value) for name, value in service.environment.items()},
         "Service ExecStart": shlex.join(service.command),
         "Service Restart": "always",

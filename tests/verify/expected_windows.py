@@ -44,6 +44,8 @@ def files(machine: Expected) -> Iterator[WantedFile]:
             yield WantedFile(ntpath.join(home, *name.split("/")), OPEN_FILE)
     for service in services(machine):
         yield from _held(held_folder(machine, "services", service.name), service.account)
+        if service.secrets:
+            yield WantedFile(secrets_copy(machine, service.name), handed_down(OWN_RUNS))
         if service.state:
             access = OWN_CHANGES if service.account == "own" else PRIVATE
             yield WantedFile(service.state, access, "directory")
@@ -62,6 +64,11 @@ def _held(folder: str, account: str) -> Iterator[WantedFile]:
 def held_folder(machine: Expected, place: str, name: str) -> str:
     """Where the order and the program lie that a task runs; `place` is services or tasks."""
     return ntpath.join(str(machine["agent"]["home"]), place, name)
+
+
+def secrets_copy(machine: Expected, name: str) -> str:
+    """The copy of its secrets that a service without rights may read."""
+    return ntpath.join(held_folder(machine, "services", name), "secrets")
 
 
 def roots(machine: Expected) -> list[str]:
@@ -114,6 +121,8 @@ def definition(
     environment = dict(spec["environment"])
     if "HOME" in environment:
         environment.setdefault("USERPROFILE", environment["HOME"])
+    if spec.get("secrets"):
+        environment["SECRETS_FILE"] = secrets_copy(machine, name)
     program, *options = str(machine["agent"]["python"]).split()
     arguments = [*options, ntpath.join(folder, "holder.pyz"), "hold", ntpath.join(folder, "hold.json")]
     settings = {

@@ -84,6 +84,7 @@ class Linux(Machine):
         self._run(self._second(inspected))
         self.container = self._container(inspected)
         self.owners = self._owners()
+        self.copies = {}  # systemd hands the file itself over
         self.ours = self._our_processes()
         self.config = self.said["config"].out if self.said.get("config", NOT_ASKED).code == 0 else None
         once = (self._json("release-note") or {}).get("contents")

@@ -166,6 +166,7 @@ class Machine(ABC):
     listeners: list[parse.Listener]
     ours: set[int]  # ids of the processes that belong to our services and our container
     services: Mapping[str, Service]
+    copies: Mapping[str, tuple[str | None, str | None]]  # {service's name: sha256 of its secrets' copy, of the file}
     owners: Mapping[str, Process]  # {service's name: whatever listens on its port}
     cards: list[str]  # names of its GPUs
     ollama: Mapping[str, parse.Reply]  # version, tags, ps

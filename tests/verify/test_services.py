@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .each import each, services
+from .each import each, services, services_with_secrets
 from .expected import WantedService
 from .machine import Machine, Process, Service
 from .saying import fail, must, must_be, shown
@@ -35,6 +35,19 @@ def test_service_is_defined_so_and_not_edited(machine: Machine, service: WantedS
     for name in sorted(found.definition.keys() | wanted.keys()):
         thing = f"{name} in the definition of service {service.name}"
         must_be(machine.name, thing, found.definition.get(name), wanted.get(name))
+
+
+@each("service", services_with_secrets)
+def test_service_has_the_secrets_of_today(machine: Machine, service: WantedService) -> None:
+    """Where a service reads a copy of its secrets, that is the same as the file it was made of."""
+    copy = machine.copies.get(service.name)
+    if copy is None:
+        pytest.skip(f"{machine.name}: service {service.name} reads the file itself")
+    must(
+        copy[0] == copy[1],
+        f"{machine.name}: the secrets that service {service.name} reads are not those of {service.secrets}, "
+        "wanted the same: converge it",
+    )
 
 
 @each("service", services)

@@ -103,6 +103,11 @@ class Windows(Machine):
         self.readable = {path: self._text(f"readable-{n}") for n, path in enumerate(self._shared(lists))}
         self.visible = {name: self._text(name) for name in ("environment-machine", "all-tasks")}
         self._look_at_services()
+        self.copies = {
+            each.name: (self._sha256(place.secrets_copy(self.expected, each.name)), self._sha256(each.secrets))
+            for each in wanted.services(self.expected)
+            if each.secrets
+        }
         self._run(self._third())
         self.container = self._container()
         self._ask(questions)
@@ -226,6 +231,9 @@ class Windows(Machine):
         return found
 
     # ---- services of ours: a task, the holder that it runs, the program that it holds
+    def _sha256(self, path: str) -> str | None:
+        return self.files[path].sha256 if path in self.files else None
+
     def _look_at_services(self) -> None:
         self.services, self.owners = {}, {}
         system = self._account_of_the_system()
@@ -271,6 +279,7 @@ class Windows(Machine):
             "command": self.here(service.command),
             "environment": service.environment,
             "account": service.account,
+            "secrets": service.secrets,
         }
         return place.definition(self.expected, "services", spec, place.triggers([{"at": "boot"}]), {})
 

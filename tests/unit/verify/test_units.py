@@ -32,7 +32,7 @@ DynamicUser=yes
 StateDirectory=ollama
 Environment=HOME=/var/lib/ollama
 Environment="OLLAMA_NOTE=50%% of it"
-LoadCredential=gateway.env:/opt/litellm/gateway.env
+StandardInput=file:/opt/litellm/gateway.env
 ExecStart=/opt/ollama/0.40.2/bin/ollama serve
 Restart=always
 RestartSec=2
@@ -49,7 +49,7 @@ WANTED = WantedService(
     port=11434,
     state="/var/lib/ollama",
     account="own",
-    credentials={"gateway.env": "/opt/litellm/gateway.env"},
+    secrets="/opt/litellm/gateway.env",
 )
 
 
@@ -74,7 +74,7 @@ def test_a_service_as_systemd_knows_it() -> None:
         ("ollama serve", "ollama serve\nExecStart=/bin/true"),
         ("WantedBy=multi-user.target", "WantedBy=graphical.target"),
         ("StartLimitIntervalSec=0", "StartLimitIntervalSec=10"),
-        ("LoadCredential=gateway.env:/opt/litellm/gateway.env", "LoadCredential=gateway.env:/tmp/x"),
+        ("StandardInput=file:/opt/litellm/gateway.env", "StandardInput=file:/tmp/x"),
         ("StateDirectory=ollama", "StateDirectory=other"),
     ],
 )

@@ -15,16 +15,16 @@ from tests.windows.standin.machine import Machine
 
 from .judging import Verdict, judged
 from .windows_breaks import BROKEN, rounds
-from .windowsbox import LAN_ADDRESS, SECRET, Box
+from .windowsbox import HOME, LAN_ADDRESS, SECRET, Box
 
 Break = Callable[[Box], object]
 
 
 @pytest.fixture(params=["en", "de"])
 def box(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
-    """The machine as converge leaves it."""
+    """The machine as converge leaves it. Its gateway runs in a container unless the name of the test says native."""
     machine = Machine(tmp_path, seed=random.Random(request.node.name).randrange(1 << 30), language=request.param)
-    made = Box(machine, tmp_path)
+    made = Box(machine, tmp_path, native="native" in request.node.originalname)
     monkeypatch.setattr(desk, "inventory", lambda: (made.expected,))
     monkeypatch.setattr(desk, "secret", lambda name: desk.Hidden(SECRET) if name == "PLANTED" else None)
     monkeypatch.setattr(desk, "secret_names", lambda: ["PLANTED"])
@@ -64,3 +64,23 @@ def test_what_is_broken_is_red_and_nothing_else(box: Box, names: list[str]) -> N
     found = verdict(box)
     assert set(found.red) == wanted
     assert all(sentence.startswith("apex: ") for sentence in found.red.values())
+
+
+def test_a_native_gateway_is_green(box: Box) -> None:
+    found = verdict(box)
+    assert found.red == {}
+    assert "test_service_is_defined_so_and_not_edited[litellm]" in found.green
+    assert "test_service_has_the_secrets_of_today[litellm]" in found.green
+    assert not [each for each in found.green if "container" in each]
+
+
+def test_a_broken_native_gateway_is_red(box: Box) -> None:
+    secrets = rf"{HOME}\services\litellm\secrets"
+    box.edit(secrets, "sk-of", "sk-no-longer-of")
+    box.edit(rf"{HOME}\services\litellm\hold.json", "native.py", "other.py")
+    box.grant(secrets, "/grant", "*S-1-5-32-545:(R)")
+    assert set(verdict(box).red) == {
+        "test_service_has_the_secrets_of_today[litellm]",
+        "test_service_is_defined_so_and_not_edited[litellm]",
+        rf"test_file_is_there_for_whom_it_may[{secrets}]",
+    }

@@ -103,8 +103,8 @@ litellm_settings: {num_retries: 0}
 class Box:
     """The machine, what its tools say, and the data that it must be like."""
 
-    def __init__(self, machine: Machine, folder: Path) -> None:
-        self.machine, self.folder = machine, folder
+    def __init__(self, machine: Machine, folder: Path, *, native: bool = False) -> None:
+        self.machine, self.folder, self.native = machine, folder, native
         self.site, self.door = Site(), Site()
         self.status: dict[str, Any] = {
             "BackendState": "Running",
@@ -122,6 +122,9 @@ class Box:
         self.image = {"RepoDigests": [f"ghcr.io/berriai/litellm@sha256:{'6' * 64}"]}
         self.world = World(machine, machine.process(), [rf"{HOME}\agent-0.pyz"])
         self.data = self._data()
+        if native:
+            self.data["gateway"]["runtime"] = "native"
+            self.data |= self._natively()
         self._programs()
         self._files()
         self._service()
@@ -196,6 +199,13 @@ class Box:
             ],
         }
 
+    def _natively(self) -> dict[str, Any]:
+        """Data for a gateway without a container."""
+        python = {"program": r"python\python.exe", "home": r"C:\Program Files\Python", "release": {"version": "3.13.1"}}
+        native = {"python": python, "venvs": rf"{GATEWAY}\venvs", "inside": r"Scripts\python.exe"}
+        native |= {"state": r"C:\ProgramData\LiteLLM", "service": "litellm", "ollama_url": ENGINE_URL}
+        return {"gateway_native": native}
+
     @property
     def expected(self) -> Expected:
         return Expected("apex", frozenset({"apex", "windows"}), self.data)
@@ -236,12 +246,12 @@ class Box:
         drive.make(rf"C:\Users\{self.machine.user}\AppData\Local\Temp")
         contents = {
             rf"{GATEWAY}\gateway.env": (f"MASTER='{KEY}'\n", "administrators"),
-            rf"{GATEWAY}\compose.yaml": ("services: {}\n", "everyone"),
             rf"{GATEWAY}\app\config.yaml": (CONFIG, "everyone"),
-            rf"{GATEWAY}\app\start.py": ("# start\n", "everyone"),
             rf"{GATEWAY}\app\guard.py": ("# guard\n", "everyone"),
             rf"{GATEWAY}\app\keys.py": ("# keys\n", "everyone"),
         }
+        runs_in = (r"requirements.lock", r"app\native.py") if self.native else ("compose.yaml", r"app\start.py")
+        contents |= {rf"{GATEWAY}\{name}": (f"# {name}\n", "everyone") for name in runs_in}
         drive.make(rf"{GATEWAY}\app")
         for folder in (GATEWAY, rf"{GATEWAY}\app"):
             system.grant(folder, "everyone")
@@ -263,8 +273,11 @@ class Box:
         """As the agent defines and starts them."""
         machine, system = self.machine, self.world.load("deploys.agent.windows").Windows(HOME)
         for service in expected.services(self.expected):
+            if not machine.drive.exists(service.command[0]):
+                machine.processes.install(service.command[0], Process.live)
             spec: dict[str, Any] = {"name": service.name, "description": "the engine", "account": service.account}
             spec |= {"state": service.state, "environment": dict(service.environment)}
+            spec |= {"secrets": service.secrets} if service.secrets else {}
             system.define_service({**spec, "command": list(service.command)})
             system.start_service(service.name)
         held = self.world.load("deploys.agent.tasks").HeldTasks(rf"{HOME}\agent-0.pyz", HOME)
@@ -274,6 +287,13 @@ class Box:
         until(lambda: machine.processes.find("ollama.exe"))
         (self.engine,) = machine.processes.find("ollama.exe")
         self.listen("127.0.0.1", self.site.server_port, self.engine.pid)
+        if self.native:
+            inside = ntpath.join(GATEWAY, "venvs").lower()
+            found = machine.processes.all.values()
+            until(lambda: [each for each in found if each.image.lower().startswith(inside)])
+            (litellm,) = [each for each in found if each.image.lower().startswith(inside)]
+            self.listen("127.0.0.1", self.door.server_port, litellm.pid)
+            return
         backend = r"C:\Program Files\Docker\Docker\resources\com.docker.backend.exe"
         self.backend = machine.processes.add(backend, 4, machine.user_sids, arguments=[], environment={}, session=1)
         self.listen("127.0.0.1", self.door.server_port, self.backend.pid)
