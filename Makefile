@@ -46,10 +46,12 @@ setup: .venv/stamp ## the virtualenv, from the lock
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-lock: ## renew requirements.lock from pyproject.toml (wants uv)
+lock: ## renew both requirements.lock, ours and the gateway's (wants uv)
 	@command -v uv >/dev/null || { echo 'there is no uv here: pipx install uv' >&2; exit 1; }
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 		--group dev -o requirements.lock pyproject.toml
+	cd scripts/gateway && uv pip compile --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--no-header --no-annotate --upgrade --override overrides.txt -o requirements.lock requirements.in
 
 check: setup ## lint, format, types
 	@.venv/bin/ruff check .

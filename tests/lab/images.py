@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.lab.shell import Trouble, last_words, run, succeeds
 from tests.lab.steps import Steps
 from tests.lab.tools import download, key_of, wheel
 
+# The one list of what the gateway is made of, in a container and without one.
+GATEWAY_LOCK = HERE.parents[1] / "scripts" / "gateway" / "requirements.lock"
 RECIPES, GATEWAY = HERE / "recipes", HERE / "gateway-image"
 MACHINE_FILES = ("machine.sh", "compose.sh", "tailscaled.service", "tailscaled.default", "lab-authority.service")
 WINDOWS_FILES = ("windows.sh", "windows.service", "windows-control", "docker-credential-desktop")
@@ -42,8 +45,8 @@ class Images:
         self.machine_tag = _tag("machine", self.base_tag, data["compose"], *(RECIPES / name for name in MACHINE_FILES))
         windows_files = (RECIPES / name for name in WINDOWS_FILES)
         self.windows_tag = _tag("windows", self.machine_tag, STANDIN_LOCK, *windows_files)
-        gateway_files = (GATEWAY / name for name in ("requirements.lock", "wheels.sh", "image.sh", "litellm"))
-        self.gateway_tag = _tag("gateway", self.base_tag, *gateway_files)
+        gateway_files = (GATEWAY / name for name in ("wheels.sh", "image.sh", "litellm"))
+        self.gateway_tag = _tag("gateway", self.base_tag, GATEWAY_LOCK, *gateway_files)
 
     def base(self) -> str:
         """Make the base unless it is there. Returns how."""
@@ -102,12 +105,14 @@ class Images:
             return None
         return f"official release ({release['version']})"
 
-    def gateway(self) -> None:
-        """LiteLLM's image; its packages are fetched in a servers' container, which has pip."""
+    def gateway(self, wheels: Callable[[], Path]) -> None:
+        """LiteLLM's image, from the same locked `wheels` as the runtime without a container."""
         if _there(self.gateway_tag):
             return
         with tempfile.TemporaryDirectory() as parcel:
-            with self.steps.step("gateway image", "LiteLLM and its packages from PyPI", "30-60 s"):
+            shutil.copytree(wheels(), Path(parcel) / "wheels")
+            shutil.copy(GATEWAY_LOCK, parcel)
+            with self.steps.step("gateway image", "LiteLLM and its packages", "10-20 s"):
                 self.fetch(GATEWAY / "wheels.sh", Path(parcel))
             with self.steps.step("gateway image", "gateway image", "30 s"):
                 self._make(self.gateway_tag, GATEWAY / "image.sh", Path(parcel), changes=GATEWAY_CHANGES)

@@ -107,10 +107,10 @@ class _Rise:
         self.docker.ensure_network()
         self._names(images)
         clouds = pool.submit(self._clouds, images)
-        gateway = pool.submit(self._gateway_image, images)
+        packages = pool.submit(self._wheels, images, shop.online)
+        gateway = pool.submit(self._gateway_image, images, packages)
         models = self._models()
         store = pool.submit(self._store, images, archive)
-        packages = pool.submit(self._wheels, images, shop.online)
         machine_image.result()
         tailscale = tools["tailscale"].result()
         with steps.step("boot", "booting the machines", "5-15 s"):
@@ -195,14 +195,14 @@ class _Rise:
         self.docker.service("clouds", images.services_tag, options, command, {"program": program.read_text()})
         _await_answer(f"http://{self.lab.ip('clouds')}:{CLOUD_CONTROL_PORT}/health", "the clouds")
 
-    def _gateway_image(self, images: Images) -> str:
+    def _gateway_image(self, images: Images, packages: Future[Wheels]) -> str:
         """The gateway's image is in the lab's image registry. Returns it as production names it: name:tag@digest."""
         self._start_registry(images)
         about = self.data["gateway"]
         repository, tag = about["name"].removeprefix(f"{IMAGE_HOST}/"), f"v{about['version']}"
         digest = self.registry.digest(repository, tag)
         if digest is None:
-            images.gateway()
+            images.gateway(lambda: packages.result().folder / "wheels")
             with self.steps.step("gateway image", "pushing the gateway's image to the lab's registry", "10 s"):
                 digest = self.registry.push(images.gateway_tag, repository, tag)
         return f"{about['name']}:{tag}@{digest}"

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.lab.images import Images
+from tests.lab.images import GATEWAY_LOCK, Images
 from tests.lab.settings import HERE, INDEX
 from tests.lab.shell import Trouble
 from tests.lab.tools import Beside, download, key_of
 
-LOCK = HERE.parents[1] / "scripts" / "gateway" / "requirements.lock"
 UV_LOCK = HERE / "locks" / "uv.txt"
 RECIPE = HERE / "recipes" / "wheels.sh"
 LAYOUT = "2"
@@ -38,11 +37,11 @@ class Wheels:
 
 def wheels(images: Images, release: dict[str, str], online: bool) -> Wheels:
     """The wheels, and uv's archive for `release`, fetched on first need."""
-    folder = images.lab.cache / "wheels" / key_of(LOCK, UV_LOCK, RECIPE, release, images.base_tag, LAYOUT)
+    folder = images.lab.cache / "wheels" / key_of(GATEWAY_LOCK, UV_LOCK, RECIPE, release, images.base_tag, LAYOUT)
     name = release["url"].rpartition("/")[2]
     if not folder.is_dir():
         with images.steps.step("wheels", "LiteLLM's wheels and uv from PyPI", "30 s"), Beside(folder) as work:
-            shutil.copy(LOCK, work / "requirements.lock")
+            shutil.copy(GATEWAY_LOCK, work / "requirements.lock")
             shutil.copy(UV_LOCK, work / "uv.txt")
             images.fetch(RECIPE, work)
             if not (online and _official(release, work / name)):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.images import GATEWAY_LOCK
 from tests.lab.settings import HERE, Lab, versions
 from tests.lab.shell import Trouble
 
@@ -42,12 +43,12 @@ def test_go_is_new_enough_for_every_module() -> None:
 
 
 def test_the_gateway_lock_holds_the_version_and_not_the_stolen_ones() -> None:
-    lock = (HERE / "gateway-image" / "requirements.lock").read_text()
+    lock = GATEWAY_LOCK.read_text()
     assert f"\nlitellm=={DATA['gateway']['version']} " in lock
     assert not re.search(r"^litellm==1\.82\.[78]\b", lock, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", [HERE / "gateway-image" / "requirements.lock", *HERE.glob("locks/*.txt")], ids=str)
+@pytest.mark.parametrize("path", [GATEWAY_LOCK, *HERE.glob("locks/*.txt")], ids=str)
 def test_every_locked_package_has_hashes(path: Any) -> None:
     entries = re.split(r"\n(?=[a-z0-9])", "\n" + path.read_text())[1:]
     assert entries
