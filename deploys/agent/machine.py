@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import Sequence
 
 from . import tailnet
-from .programs import run
+from .programs import find, run
 from .system import State, System
 
 
@@ -15,16 +14,17 @@ def look(system: System, programs: Sequence[str]) -> State:
     """Everything about the machine itself that roles decide by."""
     return {
         **system.describe(),
+        **system.particulars(),
         "python": ".".join(map(str, sys.version_info[:3])),
         "gpus": gpus(),
         "tailnet": tailnet.look(),
-        "programs": {name: shutil.which(name) is not None for name in programs},
+        "programs": {name: find(name) is not None for name in programs},
     }
 
 
 def gpus() -> list[State]:
     """[{"name", "vram_gb"}] of NVIDIA cards; empty where there is none, or no driver."""
-    program = shutil.which("nvidia-smi")
+    program = find("nvidia-smi")
     if not program:
         return []
     done = run([program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"], timeout_s=30)

@@ -33,6 +33,9 @@ class Posix:
             "hostname": os.uname().nodename,
         }
 
+    def particulars(self) -> State:
+        return {}
+
     # -- files
     def access_of(self, path: str) -> str:
         found = os.lstat(path)

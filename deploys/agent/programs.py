@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from typing import Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # a word that only Windows has
 
 NOTHING: Mapping[str, str] = {}
+
+# Where Windows' installers put what we ask for: a session's PATH may be older than they are. (variable, folder in it)
+INSTALLED = (("SYSTEMROOT", "System32"), ("PROGRAMFILES", "Tailscale"))
+
+
+def find(name: str) -> Optional[str]:
+    """A program's path, or None where there is none."""
+    places = [os.path.join(os.environ[where], folder) for where, folder in INSTALLED if where in os.environ]
+    return shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", os.defpath)]))
 
 
 class Done(NamedTuple):

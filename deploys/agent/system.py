@@ -16,6 +16,9 @@ class System(Protocol):
     def describe(self) -> State:
         """{"os": "linux", "release": str, "architecture": str, "hostname": str}"""
 
+    def particulars(self) -> State:
+        """What only machines of its kind have to tell of themselves, by name; see `particulars.py`."""
+
     # -- files
     def access_of(self, path: str) -> str:
         """Who may use it, in the words that `grant` takes; anything else as the system itself puts it."""

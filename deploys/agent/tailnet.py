@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Optional
 
 from .errors import Refused
 from .home import Home
-from .programs import Done, run
+from .programs import Done, find, run
 from .system import Progress, State, System
 
 
 def _tailscale(*arguments: str) -> Done:
-    program = shutil.which("tailscale")
+    program = find("tailscale")
     if not program:
         raise Refused("ask Tailscale", "it is not installed", "run scripts/bootstrap.sh on that machine")
     return run([program, *arguments], timeout_s=30)

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Optional, Sequence
 
-from . import acl, ntfs, schedule, sddl, win32
+from . import acl, ntfs, particulars, schedule, sddl, win32
 from .bootservices import BootServices
 from .errors import Refused
 from .fresh import fresh, write_new
@@ -43,6 +43,9 @@ class Windows:
             "architecture": {"AMD64": "x86_64", "ARM64": "aarch64"}.get(machine.upper(), machine),
             "hostname": socket.gethostname(),
         }
+
+    def particulars(self) -> State:
+        return particulars.look()
 
     # -- files
     def access_of(self, path: str) -> str:

@@ -13,10 +13,15 @@ from weakref import WeakKeyDictionary
 
 from pyinfra.api import Host
 
-from deploys.facts import link
+from deploys.facts import link, report
 
 State = dict[str, Any]
 Identity = tuple[str, str]  # kind, id
+
+WRONG_SHELL = (
+    "its DefaultShell is {}, which changes what commands say and how they end: set cmd.exe there with "
+    r"`reg delete HKLM\SOFTWARE\OpenSSH /v DefaultShell /f`"
+)
 
 
 @dataclass
@@ -55,6 +60,9 @@ def look(host: Host) -> Machine:
     machine.itself = answer["machine"]
     machine.manifest = [(kind, name) for kind, name in answer["manifest"]]
     renew(host, answer["state"])
+    shell = answer["machine"].get("default_shell")
+    if shell and not shell.lower().endswith("\\cmd.exe"):
+        report.note(host, f"{host.name}: {WRONG_SHELL.format(shell)}")
     return machine
 
 

@@ -21,9 +21,13 @@ from .benches import StandInBench, until
 from .standin import security
 from .standin.machine import PYTHON, Machine
 from .standin.processes import Process
+from .standin.registry import DWORD, SZ
+from .standin.tools import CBS
 
 RUN = {"id": "run-1", "by": "anna", "desk": "g16", "when": "2026-11-22T10:00:00+00:00", "commit": "0123456789ab"}
 UMLAUTS = "C:\\ProgramData\\litellm\\größe ✓.txt"
+
+LXSS = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Lxss"
 
 State = dict[str, Any]
 
@@ -276,3 +280,33 @@ def test_a_restart_in_between(desk: Desk, machine: Machine) -> None:
     desk.made("variable", "machine/A", value="1")
     machine.reboot()
     assert desk.look()["state"]["variable"]["machine/A"] is not None
+
+
+def test_what_only_windows_has_to_tell(desk: Desk, machine: Machine) -> None:
+    machine_now = desk.look()["machine"]
+    assert machine_now["default_shell"] is None
+    assert machine_now["restart_wanted_by"] == []
+    assert machine_now["wsl"] is None
+    machine.registry.set(r"HKLM\SOFTWARE\OpenSSH", "DefaultShell", SZ, r"C:\x\pwsh.exe")
+    machine.registry.set(f"{CBS}\\RebootPending", "", SZ, "")
+    machine.registry.set(f"{LXSS}\\{{1}}", "DistributionName", SZ, "Ubuntu")
+    machine.registry.set(f"{LXSS}\\{{1}}", "Version", DWORD, 1)
+    machine_now = desk.look()["machine"]
+    assert machine_now["default_shell"] == r"C:\x\pwsh.exe"
+    assert machine_now["restart_wanted_by"] == ["a feature or an update"]
+    assert machine_now["wsl"] == {"default_version": 2, "distributions": {"Ubuntu": 1}}
+
+
+def test_programs_are_found_where_their_installers_put_them(desk: Desk, machine: Machine) -> None:
+    """A session's PATH may be older than what was installed."""
+    said = {"BackendState": "Running", "Version": "1.102.4", "Self": {"TailscaleIPs": ["fd7a::1", "100.64.0.7"]}}
+
+    def tailscale(process: Process) -> int:
+        process.say(json.dumps(said))
+        return 0
+
+    machine.processes.install(r"C:\Program Files\Tailscale\tailscale.exe", tailscale)
+    seen = desk.look(programs=("tailscale", "nvidia-smi", "no-such"))["machine"]
+    assert seen["programs"] == {"tailscale": True, "nvidia-smi": True, "no-such": False}
+    assert seen["tailnet"]["address"] == "100.64.0.7"
+    assert seen["gpus"] == [{"name": "NVIDIA GeForce RTX 3090", "vram_gb": 24.0}]
