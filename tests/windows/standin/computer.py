@@ -1,8 +1,8 @@
 """The stand-in as a computer of its own: `python3 -m tests.windows.standin.computer FOLDER`, one process for its life.
 
 FOLDER/C is `C:\\`, FOLDER/state what survives. Starting this process is the boot; a restart
-that the machine asks for ends it, and whoever started it starts it again. Its environment: LAB_LANGUAGE (at the first
-boot), LAB_KEYS (a file with the administrators' public keys), NOTIFY_SOCKET (systemd's).
+that the machine asks for ends it, and whoever started it starts it again. Its environment: LAB_LANGUAGE and LAB_PERSON
+(at the first boot), LAB_KEYS (a file with the administrators' public keys), NOTIFY_SOCKET (systemd's).
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Computer:
             sshkeys.furnish(machine, Path(os.environ["LAB_KEYS"]).read_text(encoding="utf-8"))
             sshdprogram.furnish(machine)
             programs.furnish(machine)
+            machine.person = os.environ.get("LAB_PERSON", "1") == "1"
             machine.tools.features = dict.fromkeys(WITH_WSL, "Enabled")
             neighbour.furnish(machine)
         machine.tools.sockets = LiveSockets(machine)
@@ -69,11 +70,13 @@ class Computer:
 
     def _autostart(self) -> None:
         """What the user's Run key names starts in the user's session."""
+        for command in self._starts_at_logon():
+            self.machine.processes.start(command, None, self.machine.session(), self.machine.user_sids, session=1)
+
+    def _starts_at_logon(self) -> list[list[str]]:
         key = self.machine.registry.find(dockerdesktop.RUN)
-        for _, _, line in list(key.values.values()) if key else ():
-            command = split(str(line))
-            if self.machine.drive.exists(command[0]):
-                self.machine.processes.start(command, None, self.machine.session(), self.machine.user_sids, session=1)
+        lines = [split(str(line)) for _, _, line in list(key.values.values())] if key else []
+        return [command for command in lines if self.machine.drive.exists(command[0])]
 
     def _host_key(self) -> asyncssh.SSHKey:
         """Of the computer below, so that who comes from outside knows it before the first boot."""
@@ -86,6 +89,8 @@ class Computer:
                 time.sleep(GOING_DOWN_S)  # who asked still gets an answer
                 break
             self._follow_services()
+            if self.machine.person and not self.machine.logged_on and self._starts_at_logon():
+                self.machine.logon()
             self.keeper.save()
 
     def _follow_services(self) -> None:

@@ -39,6 +39,10 @@ class Control:
     def logon(self) -> None:
         self._machine.logon()
 
+    def person(self, there: bool) -> None:
+        """Whether somebody is at the machine, who logs on when there is something that starts with that."""
+        self._machine.person = there
+
     def language(self, to: str) -> None:
         """From now on; what was said stays said."""
         self._machine.language, self._machine.oem = to, "cp850" if to == "de" else "cp437"

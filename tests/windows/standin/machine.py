@@ -44,6 +44,7 @@ class Machine:
         self.restore_privilege = False
         self.battery = False
         self.logged_on = False  # somebody sits at the machine, or auto-logon acted
+        self.person = False  # somebody who logs on as soon as there is something that starts with that
         self.internet = True  # whether curl gets anywhere
         self.engine = Engine()
         self.programs_below: dict[str, str] = {}  # real programs that stand behind names here
