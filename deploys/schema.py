@@ -8,6 +8,7 @@ with that sentence and not with a traceback.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 import re
 import types
@@ -336,12 +337,30 @@ class Tailnet(Data):
 
 @data
 class Ssh(Data):
-    """The way in: keys only. `settings` go to sshd as they stand; `check` is its own word on them ({file})."""
+    """The way in: keys only. `settings` go to sshd as they stand; `check` is its own word on them ({file}).
+
+    `only_from`: networks ("100.64.0.0/10") from which sshd lets people in; it listens everywhere all the same. None:
+    from anywhere.
+    """
 
     drop_in: str
     service: str = "ssh"
     check: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    only_from: Sequence[str] = ()
+
+    def refuse_nonsense(self) -> None:
+        for each in self.only_from:
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                self._refuse("only_from", f"holds {each!r}, which is no network such as 100.64.0.0/10")
+        names = {name.lower() for name in self.settings}
+        if "listenaddress" in names:
+            why = "sshd starts before the tailnet has its address, and does not try again: use only_from"
+            self._refuse("settings", f"sets ListenAddress, which locks everybody out at the next start: {why}")
+        if self.only_from and "allowusers" in names:
+            self._refuse("settings", "sets AllowUsers beside only_from, and sshd would let in whom either names")
 
 
 @data

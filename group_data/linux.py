@@ -10,6 +10,11 @@ agent = Agent(python="python3 -I -X utf8", home="/var/lib/llm-harness")
 # What the archive, and the brain, cannot do without; scripts/bootstrap.sh installs all three.
 needs = Needs(programs={name: f"run scripts/bootstrap.sh there: it installs {name}" for name in ("zstd", "curl", "jq")})
 
+# sshd listens on all interfaces, with keys only: it is the way back in when the tailnet is down.
+# `only_from=["100.64.0.0/10", "fd7a:115c:a1e0::/48"]` lets people in from the tailnet alone. That is safe to try, for
+# it is undone if it locks us out; it is off because the machine then has no way in at all without its tailnet.
+# ListenAddress is refused: sshd would keep it until the next start, and then find no such address yet, and stay down.
+# No fresh connection can show that beforehand.
 ssh = Ssh(
     drop_in="/etc/ssh/sshd_config.d/10-llm-harness.conf",
     service="ssh",

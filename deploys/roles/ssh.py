@@ -18,7 +18,7 @@ def harden() -> None:
     files.config(
         name="Keys only",
         dest=ssh.drop_in,
-        text=files.rendered("ssh/sshd.conf.j2", settings=ssh.settings),
+        text=files.rendered("ssh/sshd.conf.j2", settings=ssh.settings, only_from=ssh.only_from),
         check=ssh.check,
         proven_by=("service", ssh.service),
         guard=guard(reload=ssh.service),

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .conftest import Desk, Machine
 
-DATA = "group_data/linux.py"
+DATA, TEMPLATE = "group_data/linux.py", "templates/ssh/sshd.conf.j2"
 DROP_IN = "/etc/ssh/sshd_config.d/10-llm-harness.conf"
 FILE, SERVICE = f"g16 file {DROP_IN}", "g16 service ssh"
 HOME = "/var/lib/llm-harness"
@@ -53,7 +54,13 @@ def _until(true: object, within_s: float) -> None:
 
 
 def _set(copy: Desk, name: str, value: str, undo_s: int = UNDO_S) -> None:
-    copy.edit(DATA, '"X11Forwarding": "no",', f'"X11Forwarding": "no", "{name}": "{value}",')
+    """Through the template: the data refuses some of this."""
+    first = "# Written by llm-harness: change group_data, not this file.\n"
+    copy.edit(TEMPLATE, first, f"{first}{name} {value}\n")
+    _quickly(copy, undo_s)
+
+
+def _quickly(copy: Desk, undo_s: int = UNDO_S) -> None:
     copy.edit(DATA, 'home="/var/lib/llm-harness")', f'home="/var/lib/llm-harness", undo_after_s={undo_s})')
 
 
@@ -127,6 +134,55 @@ def test_what_locks_us_out_is_undone_and_said(copy: Desk, desk: Desk, before: st
     assert _reachable(desk)
     assert copy.run("plan", "HOST=g16").changes() == [FILE, SERVICE]
     assert desk.run("plan", "HOST=g16").code == 0
+
+
+def _knocks(lab: dict[str, Any], machine: Machine) -> bool:
+    """Whether sshd lets us in from beyond the tailnet, with the very same key."""
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    asked = subprocess.run(["docker", "inspect", "-f", form, machine.container], capture_output=True, check=True)
+    options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes"]
+    key = str(Path(lab["ssh_config"]).parent / "key")
+    done = subprocess.run(
+        [
+            "ssh",
+            "-F",
+            "none",
+            "-i",
+            key,
+            "-o",
+            "BatchMode=yes",
+            *options,
+            f"desk@{asked.stdout.decode().strip()}",
+            "true",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0 or b"Permission denied" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+def test_only_from_the_tailnet(copy: Desk, desk: Desk, g16: Machine, lab: dict[str, Any]) -> None:
+    assert _knocks(lab, g16)
+    _quickly(copy)
+    copy.edit(DATA, '    service="ssh",\n', '    service="ssh",\n    only_from=["100.64.0.0/10"],\n')
+    assert copy.run("converge", "HOST=g16").code == 0
+    assert _reachable(desk)
+    assert not _knocks(lab, g16)
+    subprocess.run(["docker", "restart", g16.container], check=True, capture_output=True)
+    _until(lambda: _reachable(desk), 60)
+    assert copy.run("plan", "HOST=g16").code == 0
+
+
+def test_only_from_a_wrong_network_is_undone(copy: Desk, desk: Desk, before: str) -> None:
+    _quickly(copy)
+    copy.edit(DATA, '    service="ssh",\n', '    service="ssh",\n    only_from=["192.0.2.0/24"],\n')
+    ran = copy.run("converge", "HOST=g16")
+    assert ran.code == 1
+    assert "the machine undid it and is reachable as before" in ran.out
+    assert _reachable(desk)
 
 
 def test_the_desk_dies_before_it_can_confirm(copy: Desk, desk: Desk, g16: Machine, before: str) -> None:
