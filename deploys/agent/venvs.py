@@ -16,7 +16,7 @@ from typing import Iterator, Optional
 from .errors import Refused, why_of
 from .files import sha256_of
 from .home import Home
-from .patience import patiently
+from .patience import discard, patiently
 from .programs import NO_WINDOW
 from .system import Progress, State, System
 
@@ -106,6 +106,7 @@ class Venvs:
         options += ["--default-index", request["index"]] if request.get("index") else []
         sync = ["pip", "sync", *options, "--python", program, request["lock"]]
         self._uv(request, sync, lambda: progress({"what": f"fetched {self._fetched()} of at most {wanted} packages"}))
+        discard(os.path.join(aside, ".lock"))  # uv leaves it open for everybody
 
     def _fetched(self) -> int:
         """How many packages lie unpacked in uv's cache."""

@@ -130,6 +130,8 @@ class _Rise:
         built |= {"base image": base_how, "compose": images.compose_from()}
         lab_json = self._describe(addresses, archive.result(), models, gateway.result(), built)
         lab_json["uv"] = packages.result().uv
+        if self.is_windows:
+            lab_json["windows"]["native"] = windows.publish_native(lab.state / "store", packages.result())
         write_private(lab.state / "lab.json", json.dumps(lab_json, indent=1) + "\n")
         return lab_json
 

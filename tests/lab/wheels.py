@@ -34,6 +34,11 @@ class Wheels:
     folder: Path
     uv: dict[str, str]
 
+    @property
+    def archive(self) -> Path:
+        """uv's archive."""
+        return self.folder / self.uv["url"].rpartition("/")[2]
+
 
 def wheels(images: Images, release: dict[str, str], online: bool) -> Wheels:
     """The wheels, and uv's archive for `release`, fetched on first need."""
@@ -73,7 +78,7 @@ def _pack(wheel: Path, archive: Path) -> None:
 def publish(found: Wheels, root: Path) -> None:
     """Put it all where the store looks: ROOT/downloads/<host>/<path>."""
     url = urlsplit(found.uv["url"])
-    _link(found.folder / Path(url.path).name, root / "downloads" / url.netloc / url.path.lstrip("/"))
+    _link(found.archive, root / "downloads" / url.netloc / url.path.lstrip("/"))
     index = root / "downloads" / INDEX
     files: dict[str, list[dict[str, Any]]] = {}
     for wheel in sorted((found.folder / "wheels").glob("*.whl")):

@@ -5,6 +5,7 @@ Each executable in them is a mark that the stand-in machine knows; Ollama's brin
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 from group_data import windows as production
 from tests.lab.archive import OllamaArchive
 from tests.lab.shell import run
+from tests.lab.wheels import Wheels
 from tests.windows.standin.processes import wrapped
 
 LONG_AGO = (2020, 1, 1, 0, 0, 0)
@@ -113,6 +115,31 @@ def _unpacked(archive: Path) -> bytes:
         return made.read_bytes()
     finally:
         made.unlink()
+
+
+def publish_native(root: Path, wheels: Wheels) -> dict[str, dict[str, str]]:
+    """uv, and the whole Python that a virtual environment is made of: what the gateway without a container needs."""
+    native, downloads = production.gateway_native, root / "downloads"
+    assert native.uv.release is not None
+    assert native.python.release is not None
+    with tarfile.open(wheels.archive) as packed:
+        (member,) = (each for each in packed.getmembers() if each.name.endswith("/uv"))
+        program = packed.extractfile(member)
+        assert program is not None
+        uv = _zip({"uv.exe": wrapped("uv"), "runtime/uv": program.read()})
+    released = {"uv": (native.uv.release, uv), "python": (native.python.release, whole_python())}
+    return {name: _serve(downloads, each.version, each.url, made).as_data() for name, (each, made) in released.items()}
+
+
+def whole_python() -> bytes:
+    """python-build-standalone's layout: everything below python\\."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as packed:
+        about = tarfile.TarInfo("python/python.exe")
+        content = wrapped("wholepython")
+        about.size, about.mode = len(content), 0o755
+        packed.addfile(about, io.BytesIO(content))
+    return gzip.compress(buffer.getvalue(), mtime=0)
 
 
 def _installer(name: str) -> bytes:

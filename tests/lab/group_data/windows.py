@@ -5,6 +5,7 @@ from dataclasses import replace
 from deploys.schema import Release
 from group_data.windows import agent as _agent
 from group_data.windows import docker as _docker
+from group_data.windows import gateway_native as _native
 from group_data.windows import ollama as _ollama
 from tests.lab.inventory import lab as _lab
 
@@ -24,4 +25,14 @@ docker = (
     else _docker
 )
 
-__all__ = ["agent", "docker", "ollama"]
+gateway_native = (
+    replace(
+        _native,
+        uv=replace(_native.uv, release=Release(**_served["native"]["uv"])),
+        python=replace(_native.python, release=Release(**_served["native"]["python"])),
+    )
+    if _served
+    else _native
+)
+
+__all__ = ["agent", "docker", "gateway_native", "ollama"]

@@ -30,6 +30,7 @@ if [ "$1" = venv ]; then
   for last; do :; done
   mkdir -p "$last/bin" "$last/lib/litellm/__pycache__"
   ln -s {python} "$last/bin/python"
+  touch "$last/.lock"
   exit
 fi
 while [ "$1" != --python ]; do shift; done
@@ -92,6 +93,7 @@ def test_made_whole_and_seen(agent: Agent, home: Home, make: Make, place: Path, 
     assert look(agent, place) == {"made": found}
     assert names(place) == ["one"]
     assert not Path(home.path("uv")).exists(), "the cache is gone"
+    assert ".lock" not in names(place / "one")
     made, synced = (tools / "asked").read_text().splitlines()
     assert "--require-hashes --only-binary :all:" in synced
     assert "--default-index" not in synced

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from . import dockerdesktop, real
+from . import dockerdesktop, real, uv
 from .processes import Process, wrapped
 from .python import interpreter
 from .registry import SZ
@@ -29,6 +29,7 @@ def install(machine: Machine) -> None:
     machine.processes.kinds.update({"ollama": ollama, "tailscale": tailscale, "curl": curl})
     machine.processes.kinds["python"] = interpreter(machine)
     machine.processes.kinds.update(dockerdesktop.kinds(machine))
+    machine.processes.kinds.update(uv.kinds())
     machine.drive.write(r"C:\Windows\System32\curl.exe", wrapped("curl"))
     machine.processes.install(r"C:\Windows\System32\msiexec.exe", msiexec)
     machine.drive.write(TAILSCALE, wrapped("tailscale"))
