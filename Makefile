@@ -9,6 +9,7 @@ DESK_COMMANDS := plan converge verify status ssh rebuild record
 # Only what is said on the command line: some shells export a HOST of their own.
 said = $(if $(filter command,$(firstword $(origin $(1)))),$(value $(1)))
 export DESK_HOST := $(call said,HOST)
+export APEX := $(call said,APEX)
 export DESK_CMD := $(call said,CMD)
 override undefine CMD
 desk = $(PYTHON) -m scripts.desk
@@ -58,7 +59,7 @@ check: setup ## lint, format, types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-lab: setup ## two machines from nothing to an answer, in Docker (some minutes the first time)
+lab: setup ## two machines from nothing to an answer, in Docker (APEX=windows: a Windows machine; remembered)
 	@$(desk) lab
 
 lab-down: ## remove every trace of the lab

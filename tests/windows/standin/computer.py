@@ -40,6 +40,7 @@ class Computer:
         self.machine = Machine(folder, seed=time.time_ns() & 0xFFFF, language=os.environ.get("LAB_LANGUAGE", "en"))
         self.keeper = keep.Keeper(self.machine, folder / "state")
         self.down = threading.Event()
+        self.with_all_below = False  # the computer below goes down too: it does not want its parts started again
         self.door = Sshd(self.machine)
 
     def boot(self) -> None:
@@ -112,7 +113,12 @@ class Computer:
         for each in list(self.machine.processes.all.values()):
             self.machine.processes.end(each, 1)
         real.ask(["systemctl", "stop", "docker.socket", "docker"], 120)
-        real.ask(["systemctl", "restart", "tailscaled"], 60)
+        if not self.with_all_below:
+            real.ask(["systemctl", "--no-block", "restart", "tailscaled"])
+
+    def terminated(self) -> None:
+        self.with_all_below = True
+        self.down.set()
 
 
 def ready() -> None:
@@ -125,7 +131,7 @@ def ready() -> None:
 
 def main() -> None:
     computer = Computer(Path(sys.argv[1]))
-    signal.signal(signal.SIGTERM, lambda *_: computer.down.set())
+    signal.signal(signal.SIGTERM, lambda *_: computer.terminated())
     computer.boot()
     computer._follow_services()
     computer.keeper.save()

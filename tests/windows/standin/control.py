@@ -50,6 +50,10 @@ class Control:
     def disk(self, full: bool) -> None:
         self._machine.drive.full = full
 
+    def elevated(self, yes: bool) -> None:
+        """Whether the token of a new session is."""
+        self._machine.elevated = yes
+
     def internet(self, there: bool) -> None:
         self._machine.internet = there
 
@@ -208,8 +212,13 @@ class Control:
         """Every command line since the boot or since `forget`."""
         return list(self._machine.processes.log)
 
+    def transferred(self) -> list[list[str]]:
+        """Every SFTP operation since then: its name and path."""
+        return list(self._machine.transfers)
+
     def forget(self) -> None:
         self._machine.processes.log.clear()
+        self._machine.transfers.clear()
 
     def kill(self, name: str) -> int:
         found = self._machine.processes.find(name)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import real
 from .processes import Process, wrapped
 from .registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ
-from .security import ADMINISTRATORS, SYSTEM
+from .security import ADMINISTRATORS, AUTHENTICATED, EVERYONE, READ, SYSTEM, USERS, allows
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -165,6 +166,10 @@ def docker(process: Process) -> int:
     machine.drive.make(config)
     environment = {"DOCKER_HOST": "unix:///var/run/docker.sock", "DOCKER_CONFIG": str(machine.drive.real(config))}
     environment["LAB_LOGON_SESSION"] = str(process.session)
+    unreadable = _unreadable(process, environment) if "compose" in words and "up" in words else ""
+    if unreadable:
+        process.say(f"Error response from daemon: {unreadable}: permission denied\n", error=True)
+        return 1
     root = str(machine.drive.folder).encode()
     arguments = [real.below(machine, each) for each in words]
 
@@ -175,6 +180,24 @@ def docker(process: Process) -> int:
 
     folder = machine.drive.real(rf"C:\Users\{machine.user}")
     return real.run(process, [machine.programs_below["docker"], *arguments], environment, folder=folder, says=says)
+
+
+def _unreadable(process: Process, environment: dict[str, str]) -> str:
+    """The first mounted file that its user may not read without elevation, as it is called in there; "" for none."""
+    machine, words = process.machine, [real.below(process.machine, each) for each in process.arguments]
+    before = [*words[: words.index("up")], "config", "--format", "json"]
+    code, text = real.ask([machine.programs_below["docker"], *before], environment=environment)
+    if code:
+        return ""  # its own words say why
+    plain = frozenset({machine.sid_of(machine.user), USERS, AUTHENTICATED, EVERYONE})
+    for service in json.loads(text).get("services", {}).values():
+        for volume in service.get("volumes", ()):
+            source = Path(volume.get("source", ""))
+            if volume.get("type") == "bind" and source.is_relative_to(machine.drive.folder) and source.exists():
+                path = machine.drive.path_of(source)
+                if not allows(machine.drive.descriptor(path), plain, READ):
+                    return "open /run/desktop/mnt/host/c/" + path[3:].replace("\\", "/")
+    return ""
 
 
 def _refusal(process: Process, config: str) -> str:

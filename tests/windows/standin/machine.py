@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Machine:
         self.restore_privilege = False
         self.battery = False
         self.logged_on = False  # somebody sits at the machine, or auto-logon acted
+        self.transfers: deque[list[str]] = deque(maxlen=20_000)  # SFTP operations: name, path
         self.person = False  # somebody who logs on as soon as there is something that starts with that
         self.internet = True  # whether curl gets anywhere
         self.engine = Engine()

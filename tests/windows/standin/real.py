@@ -127,7 +127,9 @@ def _end(pid: int, whole_group: bool) -> None:
         os.killpg(pid, signal.SIGKILL) if whole_group else os.kill(pid, signal.SIGKILL)
 
 
-def ask(command: Sequence[str | Path], within_s: float = 60, **environment: str) -> tuple[int, str]:
+def ask(
+    command: Sequence[str | Path], within_s: float = 60, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """A real program's exit code and words, for the stand-in's own use."""
     try:
         done = subprocess.run(
@@ -135,7 +137,7 @@ def ask(command: Sequence[str | Path], within_s: float = 60, **environment: str)
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=within_s,
-            env={"PATH": SEARCHED, "HOME": "/root", **environment},
+            env={"PATH": SEARCHED, "HOME": "/root", **(environment or {})},
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
         return 127, str(problem)

@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import stat
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ class Sftp(asyncssh.SFTPServer):
     def _path(self, path: bytes) -> str:
         """Windows' form of it. Raises SFTPError for another drive than C: and for the list of drives."""
         text = self._slashed(path)[1:].replace("/", "\\")
+        self.machine.transfers.append([sys._getframe(1).f_code.co_name.strip("_"), text])
         if text[:2].lower() != "c:":
             raise MISSING
         return text[:2].upper() + text[2:].rstrip("\\") if len(text) > 3 else "C:\\"
