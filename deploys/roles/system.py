@@ -13,11 +13,11 @@ def apply() -> None:
     """What the data does not name stays as it is. A restart, if the machine waits for one and may, comes last."""
     data = host.data
     for variable in data.get("variables", ()):
-        settings.variable(name=f"Set {variable.name}", variable=variable)
+        settings.variable(name=f"{_verb(variable.value)} {variable.id}", variable=variable)
     for entry in data.get("path_entries", ()):
         settings.path_entry(name=f"Find programs in {entry.directory}", entry=entry)
     for value in data.get("registry_values", ()):
-        settings.registry_value(name=f"Set {value.name}", value=value)
+        settings.registry_value(name=f"{_verb(value.data)} {value.name}", value=value)
     for power in data.get("power", ()):
         settings.power(name=f"Set {power.name}", power=power)
     for service in data.get("system_services", ()):
@@ -32,3 +32,7 @@ def apply() -> None:
         task.scheduled(name=f"Define task {each.name}", task=each)
     if data.get("reboot"):
         reboot.when_pending(name="Restart it if it waits for that", reboot=data.reboot)
+
+
+def _verb(value: object) -> str:
+    return "Have no" if value is None else "Set"
