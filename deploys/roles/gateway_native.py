@@ -35,7 +35,7 @@ def native_place(present: GatewayPlace) -> GatewayPlace:
 def run_natively(gateway: Gateway, bind: str, *, written: Sequence[str], answers: str, ask: Mapping[str, Any]) -> None:
     """Make the environment, then let the service run from it. `written`: the gateway's files on the machine."""
     native = this_machine()
-    _same_version(gateway, files.text_of(LOCK))
+    same_version(gateway, files.text_of(LOCK))
     lock, start = joined(gateway.home, "requirements.lock"), joined(gateway.home, "app", "native.py")
     files.copied(name="Write requirements.lock", dest=lock, source=LOCK)
     files.copied(name="Write native.py", dest=start, source="scripts/gateway/native.py", proven_by=native_proof())
@@ -80,7 +80,7 @@ def _program(name: str, program: Program) -> str:
     return joined(download.place(program.home, program.release), program.program)
 
 
-def _same_version(gateway: Gateway, lock: str) -> None:
+def same_version(gateway: Gateway, lock: str) -> None:
     """Both runtimes are the same LiteLLM, and none that stole credentials."""
     found = re.search(r"^litellm==(\S+)", lock, re.M)
     locked = found[1] if found else "none"
