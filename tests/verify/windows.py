@@ -14,6 +14,8 @@ from typing import Any
 from . import expected as wanted
 from . import expected_windows as place
 from . import parse, windows_things
+from . import windows_access as access
+from . import windows_asking as asking
 from . import windows_parse as read
 from .cmdline import Request, chain, code_page, configurations, decoded, key_of, lines, quoted, replies, transcript
 from .desk import Expected
@@ -23,10 +25,6 @@ from .parse import Reply, Said
 
 NOT_ASKED = Said(127, "", "it was not asked")
 TASK_RUNS = 0x41301
-LARGEST_READ = 1 << 20  # configuration is small; weights and libraries are not searched
-RELEASE_NOTE = ".release.json"
-LIST = "/L /E /BYTES /TS /FP /NC /NDL /NJH /NJS /NP /XJ /R:0 /W:0"  # names, sizes and times of what lies there
-SCRATCH = r"%TEMP%\verify-access.txt"  # icacls writes its lists into a file only
 HOLDER = "python.exe"
 
 
@@ -38,6 +36,7 @@ class Windows(Machine):
         self.host = road.host(expected)
         self.said: dict[str, Said] = {}
         self.page = "cp437"
+        self.scratch = rf"%TEMP%\verify-{secrets.token_hex(8)}.txt"
 
     # ---- asking
     def _exec(self, line: str) -> bytes:
@@ -82,7 +81,7 @@ class Windows(Machine):
 
     def look(self, questions: list[Question]) -> None:
         self.page = code_page(decoded(self._exec("chcp"), "cp437"))
-        self._run(self._first())
+        self._run(asking.first(self.expected, self.scratch))
         self.manifest, self.provenance = self._json("manifest"), self._json("provenance")
         self.ssh_settings = (
             parse.sshd_settings(self._text("sshd")) if self.said.get("sshd", NOT_ASKED).code == 0 else {}
@@ -95,8 +94,8 @@ class Windows(Machine):
         self.config = self._text("config") if self.said.get("config", NOT_ASKED).code == 0 else None
         once = (self._json("release-note") or {}).get("contents")
         self.unpacked_once = once and {name: list(each[:2]) for name, each in once.items()}
-        self.unpacked = read.listing(self._text("release"), self._release())
-        self.unpacked.pop(RELEASE_NOTE, None)
+        self.unpacked = read.listing(self._text("release"), asking.release(self.expected))
+        self.unpacked.pop(asking.RELEASE_NOTE, None)
         self._run(self._second())
         lists = self._lists()
         self.files = read.files({path: self._text(f"hash-{n}") for n, path in enumerate(self._paths())}, lists)
@@ -112,73 +111,6 @@ class Windows(Machine):
         self.container = self._container()
         self._ask(questions)
         self.ssh_methods = parse.offered_methods(self.road.knock(self.expected))
-
-    # ---- the first round: everything that needs no other answer
-    def _first(self) -> dict[str, str]:
-        data = self.expected
-        commands = {
-            "tailscale": "tailscale status --json --peers=false",
-            "tailscale-prefs": "tailscale debug prefs",
-            "addresses": "route print",
-            "sockets": "netstat -ano",
-            "processes": "tasklist /V /FO CSV /NH",
-            "sshd-service": "sc queryex sshd",
-            "cards": "nvidia-smi --query-gpu=name --format=csv,noheader",
-            "environment-machine": f"reg query {quoted(windows_things.ENVIRONMENT['machine'])}",
-            "all-tasks": "schtasks /Query /XML",
-        }
-        if "ssh" in data:
-            commands["sshd"] = r"%SystemRoot%\System32\OpenSSH\sshd.exe -T"
-        if "agent" in data:
-            home = data["agent"]["home"]
-            commands["manifest"] = f"type {quoted(ntpath.join(home, 'managed.json'))}"
-            commands["provenance"] = f"type {quoted(ntpath.join(home, 'provenance.json'))}"
-        if "gateway" in data:
-            home = data["gateway_place"]["home"]
-            commands["config"] = f"type {quoted(ntpath.join(home, 'app', 'config.yaml'))}"
-            commands["keys"] = f"type {quoted(ntpath.join(home, 'gateway.env'))}"
-            if wanted.in_container(data):
-                commands["containers"] = "docker ps -aq --no-trunc"
-        if "ollama" in data:
-            commands["release-note"] = f"type {quoted(ntpath.join(self._release(), RELEASE_NOTE))}"
-            commands["release"] = f"robocopy {quoted(self._release())} NUL {LIST}"
-        for number, root in enumerate(place.roots(data)):
-            commands[f"below-{number}"] = f"robocopy {quoted(root)} NUL {LIST} /MAX:{LARGEST_READ}"
-            commands |= self._access(f"below-{number}", root, " /T")
-        for kind, name in self._held():
-            commands |= self._about(kind, name)
-        for kind, asking in windows_things.KINDS.items():
-            for each in data.data.get(kind) or ():
-                commands |= asking.asked(each)
-        return commands
-
-    def _release(self) -> str:
-        ollama = self.expected.data.get("ollama")
-        return ntpath.join(str(ollama["home"]), ollama["release"]["version"]) if ollama else "C:"
-
-    @staticmethod
-    def _access(label: str, path: str, more: str = "") -> dict[str, str]:
-        """The access lists of a path as SDDL: its names are SIDs in every language."""
-        return {
-            f"save-{label}": f"icacls {quoted(path)} /save {quoted(SCRATCH)}{more} /C /Q",
-            f"access-{label}": f"type {quoted(SCRATCH)}",
-            f"drop-{label}": f"del /q {quoted(SCRATCH)}",
-        }
-
-    def _held(self) -> list[tuple[str, str]]:
-        """(place, name) of whatever a scheduled task of ours runs."""
-        services = [("services", each.name) for each in wanted.services(self.expected)]
-        return services + [("tasks", each["name"]) for each in self.expected.data.get("tasks") or ()]
-
-    def _about(self, kind: str, name: str) -> dict[str, str]:
-        folder, task = place.held_folder(self.expected, kind, name), quoted(place.TASKS + name)
-        return {
-            f"task-{kind}-{name}": f"schtasks /Query /TN {task} /XML ONE",
-            f"state-{kind}-{name}": f"schtasks /Query /TN {task} /FO CSV /V /NH",
-            f"order-{kind}-{name}": f"type {quoted(ntpath.join(folder, 'hold.json'))}",
-            f"record-{kind}-{name}": f"type {quoted(ntpath.join(folder, 'service.json'))}",
-            f"holder-{kind}-{name}": f"certutil -hashfile {quoted(ntpath.join(folder, 'holder.pyz'))} SHA256",
-        }
 
     def _tailnet(self) -> Tailnet | None:
         status, prefs = self._json("tailscale"), self._json("tailscale-prefs") or {}
@@ -204,7 +136,7 @@ class Windows(Machine):
         for number, path in enumerate(self._paths()):
             commands[f"hash-{number}"] = f"certutil -hashfile {quoted(path)} SHA256"
             if not any(path.lower() == root or path.lower().startswith(f"{root}\\") for root in roots):
-                commands |= self._access(f"path-{number}", path)
+                commands |= asking.access(f"path-{number}", path, self.scratch)
         for number, path in enumerate(self._shared(self._lists())):
             commands[f"readable-{number}"] = f"type {quoted(path)}"
         if ids := self._text("containers").split() if self.said.get("containers", NOT_ASKED).code == 0 else []:
@@ -215,9 +147,9 @@ class Windows(Machine):
         """{path: access list} of all that was asked."""
         found: dict[str, str] = {}
         for number, root in enumerate(place.roots(self.expected)):
-            found |= read.access_lists(self._text(f"access-below-{number}"), ntpath.dirname(root))
+            found |= access.access_lists(self._text(f"access-below-{number}"), ntpath.dirname(root))
         for number, path in enumerate(self._paths()):
-            found |= read.access_lists(self._text(f"access-path-{number}"), ntpath.dirname(path))
+            found |= access.access_lists(self._text(f"access-path-{number}"), ntpath.dirname(path))
         return found
 
     def _shared(self, lists: Mapping[str, str]) -> list[str]:
@@ -227,7 +159,7 @@ class Windows(Machine):
         for number, root in enumerate(place.roots(self.expected)):
             below = read.listing(self._text(f"below-{number}"), root)
             paths = [ntpath.join(root, name) for name in sorted(below)]
-            found += [path for path in paths if read.others_read(known.get(path.lower(), ""))]
+            found += [path for path in paths if access.others_read(known.get(path.lower(), ""))]
         return found
 
     # ---- services of ours: a task, the holder that it runs, the program that it holds
@@ -326,7 +258,7 @@ class Windows(Machine):
     def _ask(self, questions: list[Question]) -> None:
         found: dict[str, Said] = {}
         boundary = f"verify{secrets.token_hex(8)}"
-        for config in configurations({**self._to_ollama(), **self._to_the_gateway()}, boundary):
+        for config in configurations(self._requests(), boundary):
             found |= replies(self.road.hand(self.expected, "curl -K -", config), boundary)
         answers = {name: parse.reply(said) for name, said in found.items()}
         nobody = Reply(0, trouble="curl did not answer there")
@@ -336,29 +268,15 @@ class Windows(Machine):
         self.answers = dict.fromkeys(questions, Reply(0, trouble="verify asks as a client on Linux only"))
         self.brain = None
 
-    def _to_ollama(self) -> dict[str, Request]:
-        if "ollama" not in self.expected:
-            return {}
-        url = f"http://127.0.0.1:{self.expected['ollama']['port']}/api/"
-        return {f"ollama-{name}": Request(url + name) for name in ("version", "tags", "ps")}
-
-    def _to_the_gateway(self) -> dict[str, Request]:
-        """Asked at its own door on this machine, with the key that lies there."""
-        if "gateway" not in self.expected:
-            return {}
-        gateway = self.expected["gateway"]
-        first = self.tailnet.addresses[0] if self.tailnet and self.tailnet.addresses else "127.0.0.1"
-        door = f"http://{'127.0.0.1' if gateway['publish'] == 'serve' else first}:{gateway['port']}"
-        key = key_of(self._text("keys"), gateway["master_key"]["name"])
-        return {
-            "gateway-health": Request(f"{door}/health/liveliness"),
-            "gateway-details": Request(f"{door}/health/readiness/details", key),
-            "gateway-models": Request(f"{door}/v1/models", key),
-            "gateway-info": Request(f"{door}/model/info", key),
-            "gateway-no-key-models": Request(f"{door}/v1/models"),
-            "gateway-wrong-key": Request(f"{door}/v1/models", "sk-of-somebody-else"),
-            "gateway-no-key-chat": Request(f"{door}/v1/chat/completions", body='{"model": "none", "messages": []}'),
-        }
+    def _requests(self) -> dict[str, Request]:
+        """To the engine, and to the gateway's own door on this machine with the key that lies there."""
+        found = asking.to_ollama(self.expected)
+        if "gateway" in self.expected:
+            gateway = self.expected["gateway"]
+            first = self.tailnet.addresses[0] if self.tailnet and self.tailnet.addresses else "127.0.0.1"
+            door = f"http://{'127.0.0.1' if gateway['publish'] == 'serve' else first}:{gateway['port']}"
+            found |= asking.to_the_gateway(door, key_of(self._text("keys"), gateway["master_key"]["name"]))
+        return found
 
 
 def _folded(path: str) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import calendar
 import csv
-import functools
 import ipaddress
-import ntpath
-import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from . import windows_access as access
 from .parse import FileState, Listener, is_tailnet
 
 # ---- processes and sockets
@@ -83,92 +81,6 @@ def lan_addresses(text: str) -> list[str]:
 # ---- files
 
 
-NAMES = {
-    **{"SY": "S-1-5-18", "BA": "S-1-5-32-544", "BU": "S-1-5-32-545", "AU": "S-1-5-11", "WD": "S-1-1-0"},
-    **{"LS": "S-1-5-19", "NS": "S-1-5-20", "CO": "S-1-3-0", "OW": "S-1-3-4", "IU": "S-1-5-4", "NU": "S-1-5-2"},
-    **{"AC": "S-1-15-2-1", "BG": "S-1-5-32-546", "AN": "S-1-5-7", "PU": "S-1-5-32-547"},
-}
-KNOWN = {
-    **{"S-1-5-18": "SYSTEM", "S-1-5-32-544": "administrators", "S-1-5-32-545": "users", "S-1-5-19": "LOCAL SERVICE"},
-    **{"S-1-5-11": "authenticated users", "S-1-1-0": "everyone", "S-1-3-0": "whoever creates"},
-    **{"S-1-5-114": "local administrators"},
-}
-TRUSTED = {"S-1-5-18", "S-1-5-32-544", "S-1-5-114"}
-RIGHTS = {0x1F01FF: "everything", 0x1301BF: "changes", 0x13019F: "changes", 0x1200A9: "runs", 0x120089: "reads"}
-LETTERS = {
-    **{"FA": 0x1F01FF, "FR": 0x120089, "FW": 0x120116, "FX": 0x1200A0, "SD": 0x10000, "RC": 0x20000, "WD": 0x40000},
-    **{"WO": 0x80000, "CC": 1, "DC": 2, "LC": 4, "SW": 8, "RP": 16, "WP": 32, "DT": 64, "LO": 128, "CR": 256},
-    **{"GA": 0x1F01FF, "GR": 0x120089, "GW": 0x120116, "GX": 0x1200A0},
-}
-GENERIC = {0x10000000: 0x1F01FF, 0x80000000: 0x120089, 0x40000000: 0x120116, 0x20000000: 0x1200A0}
-READS = 1
-
-
-class Entry(NamedTuple):
-    """One entry of an access list. `flags` such as {"OI", "CI", "ID"}."""
-
-    allows: bool
-    flags: frozenset[str]
-    mask: int
-    sid: str
-
-
-def entries(sddl: str) -> list[Entry]:
-    """The entries of the access list in `D:...(A;OICI;FA;;;SY)...`."""
-    found = []
-    for text in re.findall(r"\(([^)]*)\)", sddl.partition("D:")[2].partition("S:")[0]):
-        kind, flags, rights, _, _, who = text.split(";")[:6]
-        number = _mask(rights)
-        for bit, whole in GENERIC.items():
-            number = number & ~bit | whole if number & bit else number
-        found.append(Entry(kind.startswith("A"), frozenset(re.findall("..", flags)), number, NAMES.get(who, who)))
-    return found
-
-
-def _mask(rights: str) -> int:
-    """Of a hex number, or of letters in pairs."""
-    if rights.startswith("0x"):
-        return int(rights, 16)
-    return functools.reduce(operator.or_, (LETTERS[each] for each in re.findall("..", rights)), 0)
-
-
-def access(sddl: str, directory: bool) -> str:
-    """An access list in this suite's words, sorted: `SYSTEM everything, administrators everything, users read`.
-
-    Said beside an entry: what differs from an own list that a directory hands down whole.
-    """
-    if not re.search(r"D:", sddl):
-        return "everybody everything (no list)"
-    usual = frozenset({"OI", "CI"}) if directory else frozenset()
-    words = []
-    for each in entries(sddl):
-        verb = RIGHTS.get(each.mask, hex(each.mask))
-        flags = "" if each.flags == usual else f" ({' '.join(sorted(each.flags)) or 'not below'})"
-        words.append(f"{'' if each.allows else 'never '}{KNOWN.get(each.sid, each.sid)} {verb}{flags}")
-    control = re.search(r"D:([A-Z]*)", sddl)
-    cut = "" if control and "P" in control[1] else "; not cut off from the folder above"
-    return ", ".join(sorted(words)) + cut
-
-
-def others_read(sddl: str) -> bool:
-    """Whether somebody besides administrators and SYSTEM may read it."""
-    if not re.search(r"D:", sddl):
-        return True
-    return any(
-        each.allows and each.mask & READS and each.sid not in TRUSTED and "IO" not in each.flags
-        for each in entries(sddl)
-    )
-
-
-def access_lists(saved: str, above: str) -> dict[str, str]:
-    """{path: SDDL} of what `icacls X /save` wrote: a name below `above`, then its list, in turn."""
-    found = {}
-    texts = [each for each in saved.lstrip("\ufeff").splitlines() if each.strip()]
-    for name, sddl in zip(texts[0::2], texts[1::2], strict=False):
-        found[ntpath.join(above, name)] = sddl
-    return found
-
-
 MISSING = ("0x80070002", "0x80070003")
 NO_FILE = "0x80070005"  # what it says of a directory; of a file only where even administrators may not read
 
@@ -195,7 +107,7 @@ def files(hashes: Mapping[str, str], lists: Mapping[str, str]) -> dict[str, File
         kind, sha256 = hashed(text)
         if kind:
             sddl = folded.get(path.lower())
-            words = access(sddl, kind == "directory") if sddl else "unknown"
+            words = access.access(sddl, kind == "directory") if sddl else "unknown"
             found[path] = FileState(kind, words, sha256)
     return found
 

@@ -48,8 +48,8 @@ def test_a_converged_machine_is_green(box: Box) -> None:
     assert found.red == {}
     assert set(found.not_asked) == {"test_service_has_its_variables[ollama]"}  # nobody tells them on Windows
     assert len(found.green) > 60
-    scratch = rf"C:\Users\{box.machine.user}\AppData\Local\Temp\verify-access.txt"
-    assert not box.machine.drive.exists(scratch)
+    temporary = box.machine.drive.real(rf"C:\Users\{box.machine.user}\AppData\Local\Temp")
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("names", rounds(), ids=lambda names: names[0])

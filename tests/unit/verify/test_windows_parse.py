@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.verify import expected_windows
+from tests.verify import windows_access as access
 from tests.verify import windows_parse as read
 from tests.verify.parse import Listener
 
@@ -204,11 +205,11 @@ PLANTED = "D:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIIOID;GA;;;CO)(A;OICIID
     ],
 )
 def test_access_in_words(sddl: str, directory: bool, wanted: str) -> None:
-    assert read.access(sddl, directory) == wanted
+    assert access.access(sddl, directory) == wanted
 
 
 def test_everything_strange_about_access_shows() -> None:
-    assert read.access(PLANTED, directory=True) == (
+    assert access.access(PLANTED, directory=True) == (
         "SYSTEM everything (CI ID OI), administrators everything (CI ID OI), users 0x116 (CI ID), "
         "users runs (CI ID OI), whoever creates everything (CI ID IO OI); not cut off from the folder above"
     )
@@ -226,18 +227,18 @@ def test_everything_strange_about_access_shows() -> None:
     ],
 )
 def test_whether_others_may_read(sddl: str, wanted: bool) -> None:
-    assert read.others_read(sddl) is wanted
+    assert access.others_read(sddl) is wanted
 
 
 def test_saved_access_lists() -> None:
     saved = f"\ufefflitellm\r\n{OPEN}\r\nlitellm\\gateway.env\r\n{PRIVATE}\r\n"  # R: the form; A: these very lists
-    assert read.access_lists(saved, "C:\\") == {r"C:\litellm": OPEN, r"C:\litellm\gateway.env": PRIVATE}
+    assert access.access_lists(saved, "C:\\") == {r"C:\litellm": OPEN, r"C:\litellm\gateway.env": PRIVATE}
     found = read.files({r"c:\LiteLLM\gateway.env": f"x\n{ABC}\n", r"C:\none": "0x80070002", r"C:\y": ABC}, {})
     assert [(path, each.access) for path, each in found.items()] == [
         (r"c:\LiteLLM\gateway.env", "unknown"),
         (r"C:\y", "unknown"),
     ]
-    lists = read.access_lists(saved, "C:\\")
+    lists = access.access_lists(saved, "C:\\")
     assert (
         read.files({r"c:\LiteLLM\Gateway.env": ABC}, lists)[r"c:\LiteLLM\Gateway.env"].access
         == expected_windows.PRIVATE
