@@ -27,6 +27,7 @@ SIMPLE = (
     "accounts",
     "profile_line",
     "internet",
+    "person",
 )
 TOOLS = (
     "features",
