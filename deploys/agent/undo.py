@@ -93,7 +93,7 @@ class Undo:
             "reload": reload,
             "ran": bool(reload) and self._running(str(reload)),
             "boot": self.system.this_boot(),
-            "until": time.monotonic() + guard["within_s"],
+            "until": time.monotonic() + START_S + guard["within_s"],
         }
         self.home.folder("undo")
         program = self.home.path("undo", "agent.pyz")
@@ -107,6 +107,8 @@ class Undo:
         except Refused:
             discard(self.home.path(OPEN))
             raise
+        record["until"] = time.monotonic() + guard["within_s"]  # not due before this, so nobody has renamed it
+        self.home.write(OPEN, record)
         return record
 
     def _await_watcher(self) -> None:

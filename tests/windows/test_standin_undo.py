@@ -84,7 +84,7 @@ def test_confirmed_it_stays(desk: Desk, machine: Machine) -> None:
 def test_unconfirmed_it_is_undone(desk: Desk, machine: Machine) -> None:
     kept(desk, write(desk, GOOD))
     before = desk.look()["manifest"], machine.services.known["sshd"].pid
-    write(desk, BAD, within_s=1, change="c2")
+    write(desk, BAD, within_s=2, change="c2")
     assert machine.drive.read(CONFIG) == BAD
     changed = machine.services.known["sshd"].pid
     assert changed != before[1]
@@ -97,7 +97,7 @@ def test_unconfirmed_it_is_undone(desk: Desk, machine: Machine) -> None:
 
 
 def test_a_file_that_was_not_there_goes_again(desk: Desk, machine: Machine) -> None:
-    write(desk, BAD, within_s=1)
+    write(desk, BAD, within_s=2)
     until(lambda: outcome(desk) == "undone")
     assert not machine.drive.exists(CONFIG)
     assert desk.look()["manifest"] == []
@@ -121,7 +121,7 @@ def test_without_a_watcher_the_next_call_undoes(desk: Desk, machine: Machine, mo
         machine.processes.end(each, 1)
     assert desk.look()["state"]["file"][CONFIG]["unconfirmed"], "for some seconds a watcher may be on its way"
     real = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: real() + 25)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + 28)
     assert "unconfirmed" not in desk.look()["state"]["file"][CONFIG]
     assert machine.drive.read(CONFIG) == GOOD
 
@@ -155,7 +155,7 @@ def desk_triggers(machine: Machine) -> list[tuple[str, str]]:
 def test_a_rule_comes_back_as_it_was(desk: Desk, machine: Machine) -> None:
     kept(desk, rule(desk, OPEN))
     before = sorted(machine.firewall.rules().values())
-    rule(desk, SHUT, within_s=1)
+    rule(desk, SHUT, within_s=2)
     assert sorted(machine.firewall.rules().values()) != before
     until(lambda: outcome(desk) == "undone")
     assert sorted(machine.firewall.rules().values()) == before
@@ -165,7 +165,7 @@ def test_a_rule_comes_back_as_it_was(desk: Desk, machine: Machine) -> None:
 
 def test_a_new_rule_goes_again(desk: Desk, machine: Machine) -> None:
     before = machine.firewall.rules()
-    rule(desk, SHUT, within_s=1)
+    rule(desk, SHUT, within_s=2)
     assert machine.firewall.rules() != before
     until(lambda: outcome(desk) == "undone")
     assert machine.firewall.rules() == before
@@ -176,17 +176,17 @@ def test_a_rule_of_windows_is_only_switched(desk: Desk, machine: Machine) -> Non
     inside = "v2.31|Action=Allow|Active=TRUE|Dir=In|Protocol=6|Profile=Private|LPort=22|"
     machine.firewall.put("OpenSSH-Server-In-TCP", inside + f"App=%SystemRoot%\\sshd.exe|Name={RULE}|Desc=its|")
     before = machine.firewall.rules()
-    rule(desk, {"enabled": False}, within_s=1)
+    rule(desk, {"enabled": False}, within_s=2)
     assert machine.firewall.rules() != before
     until(lambda: outcome(desk) == "undone")
     assert machine.firewall.rules() == before
 
 
 def test_removal_is_guarded_though_the_data_says_no_more(desk: Desk, machine: Machine) -> None:
-    kept(desk, rule(desk, OPEN, within_s=1))
+    kept(desk, rule(desk, OPEN, within_s=2))
     before = machine.firewall.rules()
     answer = desk.do("firewall_rule", RULE, "remove", change="c2")
-    assert answer["unconfirmed"] == 1
+    assert answer["unconfirmed"] == 2
     assert machine.firewall.rules() != before
     until(lambda: outcome(desk, "c2") == "undone")
     assert len(machine.firewall.rules()) == len(before)
@@ -218,7 +218,7 @@ def test_an_undoing_that_fails_is_tried_until_it_is_done(desk: Desk, machine: Ma
     kept(desk, write(desk, GOOD))
     write(desk, BAD, within_s=2, change="c2")
     machine.drive.locked.add(machine.drive.key(CONFIG))
-    time.sleep(4)
+    time.sleep(5)
     assert outcome(desk, "c2", keep=True) == "waits", "too late to keep it, too early to say that it is undone"
     machine.drive.locked.discard(machine.drive.key(CONFIG))
     until(lambda: outcome(desk, "c2") == "undone", 30)
