@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deploys.agent import posix
-from deploys.agent import undo as undoing
+from deploys.agent.errors import Refused
 from deploys.agent.home import Home
 from deploys.agent.main import Agent
 from deploys.agent.posix import Posix
@@ -109,7 +109,7 @@ def test_undone_by_itself_with_its_access(machine: Agent, config: Path, tmp_path
 
 def test_the_last_good_one_is_not_forgotten_over_it(machine: Agent, config: Path) -> None:
     """`put_back` gives the version before the present one, and never the one that locked us out."""
-    proof = {"proven_by": ["service", "ssh"]}
+    proof: dict[str, Any] = {"proven_by": ["service", "ssh"]}
     for number, text in enumerate(("first\n", "second\n")):
         write(machine, config, text, change=f"c{number}", **proof)
         assert outcome(machine, f"c{number}", keep=True) == "kept"
@@ -171,7 +171,7 @@ def test_what_was_only_noted_is_guarded_at_its_removal(machine: Agent, config: P
 
 
 def test_a_refused_file_leaves_all_as_it_was(machine: Agent, config: Path, tmp_path: Path) -> None:
-    with pytest.raises(undoing.Refused, match="all is as it was before"):
+    with pytest.raises(Refused, match="all is as it was before"):
         write(machine, config, "bad\n", check=["sh", "-c", "echo no such keyword; exit 1"])
     assert not config.exists()
     until(lambda: not watchers(tmp_path))
@@ -179,7 +179,7 @@ def test_a_refused_file_leaves_all_as_it_was(machine: Agent, config: Path, tmp_p
 
 
 def test_a_change_that_takes_too_long_is_taken_back(machine: Agent, config: Path) -> None:
-    with pytest.raises(undoing.Refused, match="took longer than 2 s"):
+    with pytest.raises(Refused, match="took longer than 2 s"):
         write(machine, config, "good\n", within_s=2, check=["sleep", "5"])
     assert not config.exists()
     assert outcome(machine) == "undone"
@@ -202,7 +202,7 @@ def test_an_undoing_that_fails_is_said_and_done_later(machine: Agent, config: Pa
 
 def test_a_machine_without_systemd_changes_nothing(machine: Agent, config: Path, put_program: Put) -> None:
     put_program("systemctl", "echo 'System has not been booted with systemd as init system.' >&2; exit 1")
-    with pytest.raises(undoing.Refused, match="has not been booted"):
+    with pytest.raises(Refused, match="has not been booted"):
         write(machine, config, "good\n")
     assert not config.exists()
     assert outcome(machine) == "unknown"
