@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,6 +30,10 @@ HARMLESS = (
 )
 
 
+# `apex  ~ file C:\litellm\config.yaml: content differs`; a name may hold blanks, and a colon that no blank follows.
+PLANNED = re.compile(r"^(\S+)\s+~ (\S+) (.*?): ", re.MULTILINE)
+
+
 @dataclass
 class Ran:
     """How a command ended."""
@@ -37,8 +43,7 @@ class Ran:
 
     def changes(self) -> list[str]:
         """The planned changes, as `machine kind id`."""
-        marked = [line.split() for line in self.out.splitlines() if "  ~ " in line]
-        return [f"{words[0]} {words[2]} {words[3].rstrip(':')}" for words in marked]
+        return [" ".join(found) for found in PLANNED.findall(self.out)]
 
 
 @dataclass
@@ -70,12 +75,61 @@ class Desk:
         file.write_text(text.replace(old, new))
 
 
+# What the suites look at and break: on Linux, on Windows.
+PLACES = {
+    "agent": ("/var/lib/llm-harness", r"C:\ProgramData\llm-harness"),
+    "manifest": ("/var/lib/llm-harness/managed.json", r"C:\ProgramData\llm-harness\managed.json"),
+    "gateway": ("/opt/litellm", r"C:\litellm"),
+    "config": ("/opt/litellm/app/config.yaml", r"C:\litellm\app\config.yaml"),
+    "guard": ("/opt/litellm/app/guard.py", r"C:\litellm\app\guard.py"),
+    "keys": ("/opt/litellm/gateway.env", r"C:\litellm\gateway.env"),
+    "ollama": ("/opt/ollama", r"C:\Program Files\Ollama"),
+}
+
+
 @dataclass
 class Machine:
     """One machine of the lab, reached past SSH: the suites must see it even when its network is gone."""
 
     name: str
     container: str
+    drive: str = ""  # the folder that is C:\\ on a machine that is a Windows one
+
+    @property
+    def windows(self) -> bool:
+        return bool(self.drive)
+
+    def path(self, what: str) -> str:
+        """Where that thing lies, in the machine's own words."""
+        return PLACES[what][self.windows]
+
+    def at(self, path: str) -> str:
+        """The same path for `sh`."""
+        return shlex.quote(f"{self.drive}{path[2:]}".replace("\\", "/") if self.windows else path)
+
+    def sh_at(self, script: str, *what: str, check: bool = True) -> str:
+        """`sh` with each `{}` of the script a place."""
+        return self.sh(script.format(*(self.at(self.path(each)) for each in what)), check)
+
+    def control(self, verb: str, **values: object) -> Any:
+        """What a person at the Windows machine would do, or would see."""
+        words = [f"{name}={json.dumps(value)}" for name, value in values.items()]
+        done = subprocess.run(
+            ["docker", "exec", self.container, "windows-control", verb, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{self.name}: {verb} {words}: {done.stdout}{done.stderr}"
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return done.stdout
+
+    def engine(self) -> str:
+        """Ollama's process: its number and when it began."""
+        return self.sh("ps -o pid=,lstart= -p $(pgrep -f '[o]llama serve')")
 
     def sh(self, script: str, check: bool = True) -> str:
         """Run a shell script there as root; its output."""
@@ -90,8 +144,7 @@ class Machine:
         return done.stdout.strip()
 
 
-@pytest.fixture(scope="session")
-def lab() -> dict[str, Any]:
+def described() -> dict[str, Any]:
     """lab.json of the running lab."""
     name = os.environ.get("LAB_NAME", "lab")
     state = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "llm-harness" / name
@@ -103,8 +156,14 @@ def lab() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def lab() -> dict[str, Any]:
+    """The running lab."""
+    return described()
+
+
+@pytest.fixture(scope="session")
 def machines(lab: dict[str, Any]) -> dict[str, Machine]:
-    return {name: Machine(name, each["container"]) for name, each in lab["machines"].items()}
+    return {name: Machine(name, each["container"], each.get("drive", "")) for name, each in lab["machines"].items()}
 
 
 @pytest.fixture

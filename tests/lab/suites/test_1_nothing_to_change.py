@@ -35,7 +35,7 @@ def test_g16_gets_an_answer_from_apex_over_the_tailnet(desk: Desk, lab: dict[str
 
 
 def test_the_machine_tells_who_converged_it(apex: Machine) -> None:
-    left = json.loads(apex.sh("cat /var/lib/llm-harness/provenance.json"))
+    left = json.loads(apex.sh_at("cat {}/provenance.json", "agent"))
     assert set(left) == {"commit", "when", "by", "desk"}
     assert left["commit"] != "unknown"
 

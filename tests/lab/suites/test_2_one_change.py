@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from .conftest import HARMLESS, Desk, Machine
 
-CONFIG = "apex file /opt/litellm/app/config.yaml"
 RESTART = "apex compose litellm"
-
-
-def _engine(machine: Machine) -> str:
-    return machine.sh("systemctl show ollama -p MainPID -p ActiveEnterTimestampMonotonic")
 
 
 def _door(machine: Machine) -> str:
@@ -23,21 +18,23 @@ def test_one_value_of_a_template(copy: Desk, apex: Machine, g16: Machine) -> Non
 
     plan = copy.run("plan")
     assert plan.code == 2
-    assert plan.changes() == [CONFIG, RESTART], "the file, and the restart that follows from it"
+    assert plan.changes() == [f"apex file {apex.path('config')}", RESTART], (
+        "the file, and the restart that follows from it"
+    )
     assert "+  json_logs: true" in plan.out
 
-    before = _engine(apex), _engine(g16), _door(apex)
+    before = apex.engine(), g16.engine(), _door(apex)
     converged = copy.run("converge")
     assert converged.code == 0
     assert "apex: 2 changed" in converged.out
     assert "g16: 0 changed" in converged.out
-    assert _engine(apex) == before[0]
-    assert _engine(g16) == before[1]
+    assert apex.engine() == before[0]
+    assert g16.engine() == before[1]
     assert _door(apex) != before[2]
     assert copy.run("plan").code == 0
 
 
-def test_a_secret_file_shows_names_and_no_values(copy: Desk) -> None:
+def test_a_secret_file_shows_names_and_no_values(copy: Desk, apex: Machine) -> None:
     copy.edit(
         "group_data/apex.py",
         "    port=4000,\n",
@@ -45,6 +42,6 @@ def test_a_secret_file_shows_names_and_no_values(copy: Desk) -> None:
     )
     plan = copy.run("plan")
     assert plan.code == 2
-    assert plan.changes() == ["apex file /opt/litellm/gateway.env", RESTART]
+    assert plan.changes() == [f"apex file {apex.path('keys')}", RESTART]
     assert "+LITELLM_EXTRA=••••" in plan.out
     assert "planted-value-42" not in plan.out

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from .conftest import Desk, Machine
 
-CONFIG = "/opt/litellm/app/config.yaml"
-
 
 def _sum(machine: Machine) -> str:
-    return machine.sh(f"sha256sum {CONFIG}")
+    return machine.sh_at("sha256sum {}", "config")
 
 
 def _started(machine: Machine) -> str:
@@ -35,11 +33,11 @@ def test_a_wrong_template_is_refused_before_the_machine_is_touched(copy: Desk, a
 
 def test_a_sick_gateway_is_put_back(copy: Desk, apex: Machine) -> None:
     """A guard that cannot be loaded: no validator of ours reads Python, so only the start shows it."""
-    before = apex.sh("sha256sum /opt/litellm/app/guard.py")
+    before = apex.sh_at("sha256sum {}", "guard")
     (copy.checkout / "scripts/gateway/guard.py").write_text("raise RuntimeError('planted: the guard cannot load')\n")
     ran = copy.run("converge", "HOST=apex")
     assert ran.code == 1
     assert "put back" in ran.out
     assert "answers again" in ran.out
-    assert apex.sh("sha256sum /opt/litellm/app/guard.py") == before
+    assert apex.sh_at("sha256sum {}", "guard") == before
     assert _answers(apex)

@@ -41,7 +41,7 @@ NONSENSE = {
 @pytest.mark.parametrize("what", NONSENSE)
 def test_nonsense_is_one_sentence(what: str, copy: Desk, machines: dict[str, Machine]) -> None:
     case = NONSENSE[what]
-    before = {name: machine.sh("cat /var/lib/llm-harness/managed.json") for name, machine in machines.items()}
+    before = {name: machine.sh_at("cat {}", "manifest") for name, machine in machines.items()}
     copy.edit(case.path, case.old, case.new)
     for command in ("plan", "converge"):
         ran = copy.run(command)
@@ -51,7 +51,7 @@ def test_nonsense_is_one_sentence(what: str, copy: Desk, machines: dict[str, Mac
         assert told, f"no line says all of {case.words}"
     if case.others_go_on:
         assert "g16: 0 changed" in ran.out
-    after = {name: machine.sh("cat /var/lib/llm-harness/managed.json") for name, machine in machines.items()}
+    after = {name: machine.sh_at("cat {}", "manifest") for name, machine in machines.items()}
     assert after == before
 
 
