@@ -23,6 +23,7 @@ class Unreachable(Exception):
 
 
 BROKEN = (OSError, EOFError, SSHException)
+NO_STATUS = -1  # paramiko's own: the channel was closed before one came
 
 
 def broke(error: BaseException) -> Unreachable:
@@ -41,7 +42,10 @@ def run(host: Host, line: str, stdin: str, timeout_s: int | None = None) -> tupl
                 channel.shutdown_write()
             out = b"".join(iter(lambda: channel.recv(1 << 16), b""))
             said = b"".join(iter(lambda: channel.recv_stderr(1 << 16), b""))
-            return channel.recv_exit_status() == 0, out.decode(errors="replace"), said.decode(errors="replace")
+            status = channel.recv_exit_status()
+            if status == NO_STATUS and not out:
+                raise EOFError("it ended in the middle")
+            return status == 0, out.decode(errors="replace"), said.decode(errors="replace")
     except BROKEN as error:
         raise broke(error) from error
 
