@@ -74,8 +74,9 @@ THINGS += ("features", "power", "installers", "tasks")
 def things(machine: Expected) -> Iterable[tuple[str, Any]]:
     """(kind, thing) of every thing of the system's own that the data names."""
     for kind in THINGS:
-        for each in machine.data.get(kind) or ():
-            yield f"{kind}-{each.get('name') or each.get('directory')}", (kind, each)
+        for each in expected.things(machine, kind):
+            scope = f"{each['scope']}-" if "scope" in each else ""
+            yield f"{kind}-{scope}{each.get('name') or each.get('directory')}", (kind, each)
 
 
 def wiring(machine: Expected) -> expected.Wanted:

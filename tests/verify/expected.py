@@ -71,6 +71,15 @@ def services(machine: Expected) -> list[WantedService]:
     return found
 
 
+OF_DOCKER = {"features": "features", "installers": "installers", "registry_values": "settings"}
+
+
+def things(machine: Expected, kind: str) -> list[Mapping[str, Any]]:
+    """Those of the system's own of that kind that the data names; what Docker takes counts while it is used."""
+    docker = machine.data.get("docker") if in_container(machine) else None
+    return [*(machine.data.get(kind) or ()), *((docker or {}).get(OF_DOCKER.get(kind, ""), ()))]
+
+
 def in_container(machine: Expected) -> bool:
     """Whether the machine has a gateway that runs in a container."""
     return "gateway" in machine and machine["gateway"].get("runtime", "docker") == "docker"

@@ -28,8 +28,6 @@ def first(machine: Expected, scratch: str) -> dict[str, str]:
         "environment-machine": f"reg query {quoted(windows_things.ENVIRONMENT['machine'])}",
         "all-tasks": "schtasks /Query /XML",
     }
-    if "ssh" in machine:
-        commands["sshd"] = r"%SystemRoot%\System32\OpenSSH\sshd.exe -T"
     commands |= _contents(machine)
     if wanted.in_container(machine):
         commands["containers"] = "docker ps -aq --no-trunc"
@@ -42,7 +40,7 @@ def first(machine: Expected, scratch: str) -> dict[str, str]:
     for kind, name in held + [("tasks", each["name"]) for each in machine.data.get("tasks") or ()]:
         commands |= _held(machine, kind, name)
     for kind, things in windows_things.KINDS.items():
-        for each in machine.data.get(kind) or ():
+        for each in wanted.things(machine, kind):
             commands |= things.asked(each)
     return commands
 
@@ -53,6 +51,8 @@ def _contents(machine: Expected) -> dict[str, str]:
     if "agent" in machine:
         paths["manifest"] = ntpath.join(machine["agent"]["home"], "managed.json")
         paths["provenance"] = ntpath.join(machine["agent"]["home"], "provenance.json")
+    if "ssh" in machine:
+        paths["sshd"] = machine["ssh"]["drop_in"]  # `sshd -T` tells nothing of what stands below a Match
     if "gateway" in machine:
         paths["config"] = ntpath.join(machine["gateway_place"]["home"], "app", "config.yaml")
         paths["keys"] = ntpath.join(machine["gateway_place"]["home"], "gateway.env")

@@ -234,21 +234,21 @@ BROKEN: dict[str, tuple[Break, set[str]]] = {
     "tailnet stopped": (lambda box: box.status.update(BackendState="Stopped"), {"test_tailscale_runs"}),
     "tailnet old": (lambda box: box.status.update(Version="1.80.0-t1"), {"test_tailscale_is_new_enough"}),
     "tailnet without its address": (
-        lambda box: box.machine.tools.addresses.pop("100.64.0.7"),
+        lambda box: box.addresses.pop("100.64.0.7"),
         {"test_machine_has_its_tailnet_address"},
     ),
     # things of the system's own
     "variable": (
         lambda box: box.set(MACHINE_ENVIRONMENT, "DOCKER_HOST", SZ, "tcp://0.0.0.0:2375"),
-        {f"{THING}[variables-DOCKER_HOST]"},
+        {f"{THING}[variables-machine-DOCKER_HOST]"},
     ),
     "path entry": (
         lambda box: box.set(MACHINE_ENVIRONMENT, "Path", EXPAND_SZ, r"%SystemRoot%\system32;C:\ToolsX"),
-        {rf"{THING}[path_entries-C:\Tools]"},
+        {rf"{THING}[path_entries-machine-C:\Tools]"},
     ),
     "path that nobody expands": (
         lambda box: box.set(MACHINE_ENVIRONMENT, "Path", SZ, r"%SystemRoot%\system32;C:\Windows\System32;C:\Tools"),
-        {rf"{THING}[path_entries-C:\Tools]"},
+        {rf"{THING}[path_entries-machine-C:\Tools]"},
     ),
     "registry value": (
         lambda box: box.set(_KEY, "HiberbootEnabled", DWORD, 1),

@@ -303,7 +303,8 @@ class Box:
 
     def _system(self) -> None:
         machine, registry = self.machine, self.machine.registry
-        machine.tools.addresses = {"127.0.0.1": "", LAN_ADDRESS: "192.168.7.1", TAILNET_ADDRESS: ""}
+        self.addresses = {"127.0.0.1": "", LAN_ADDRESS: "192.168.7.1", TAILNET_ADDRESS: ""}
+        machine.tools.addresses = lambda: self.addresses
         machine.tools.features["VirtualMachinePlatform"] = "Enabled"
         machine.tools.power["29f6c1db-86da-48c5-9fdb-f2b67b1f44da"] = [0, 900]
         registry.writer = "windows"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncssh
 
-from . import dockerdesktop, keep, neighbour, programs, real, sshdprogram, sshkeys
+from . import dockerdesktop, keep, looking, neighbour, programs, real, sshdprogram, sshkeys
 from .control import Control
 from .machine import Machine
 from .scheduler import split
@@ -59,6 +59,7 @@ class Computer:
             machine.tools.features = dict.fromkeys(WITH_WSL, "Enabled")
             neighbour.furnish(machine)
         machine.tools.sockets = LiveSockets(machine)
+        machine.tools.addresses = looking.real_addresses
         real.ask(["systemctl", "stop", "docker.socket", "docker"], 120)
         keep.boot(machine)
         self.door.host_key = self._host_key()

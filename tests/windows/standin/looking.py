@@ -7,7 +7,9 @@ options mean. Assumed: the column widths of robocopy, and that `route print` nam
 
 from __future__ import annotations
 
+import json
 import ntpath
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -86,13 +88,19 @@ def route(process: Process) -> int:
     heads = "Network Destination        Netmask          Gateway       Interface  Metric"
     _say(process, rule, word("Interface List"), " 12...00 15 5d 00 01 02 ......Intel(R) Ethernet", rule, "")
     _say(process, word("IPv4 Route Table"), rule, word("Active Routes:"), word(heads))
-    for address, gateway in machine.tools.addresses.items():
+    for address, gateway in machine.tools.addresses().items():
         if gateway:
             _say(process, f"{'0.0.0.0':>17}{'0.0.0.0':>17}{gateway:>17}{address:>17}     25")
         for destination, mask in ((address, "255.255.255.255"), ("224.0.0.0", "240.0.0.0")):
             _say(process, f"{destination:>17}{mask:>17}{word('On-link'):>17}{address:>17}    281")
     _say(process, rule, word("Persistent Routes:"), "  None")
     return 0
+
+
+def real_addresses() -> dict[str, str]:
+    """{own IPv4 address: ""} of the computer below, for a machine that is on its network."""
+    said = subprocess.run(["ip", "-json", "-4", "addr"], capture_output=True, check=True).stdout
+    return {info["local"]: "" for link in json.loads(said) for info in link.get("addr_info", [])}
 
 
 def account_of(process: Process) -> str:

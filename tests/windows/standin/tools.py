@@ -30,7 +30,7 @@ class Settings:
     eight_bit_codes: bool = False
     old_certutil: bool = False
     sockets: list[tuple[str, str, int, str, int]] = field(default_factory=list)  # proto, local, port, state, pid
-    addresses: dict[str, str] = field(default_factory=lambda: {"127.0.0.1": ""})  # own address: its gateway
+    addresses: Callable[[], dict[str, str]] = lambda: {"127.0.0.1": ""}  # own IPv4 address: its gateway
     cards: list[str] | None = field(default_factory=lambda: ["NVIDIA GeForce RTX 3090, 24576"])
     features: dict[str, str] = field(default_factory=lambda: {"VirtualMachinePlatform": "Disabled"})
     power: dict[str, list[int]] = field(
