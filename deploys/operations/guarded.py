@@ -39,7 +39,7 @@ def ask(host: Host, request: Mapping[str, Any]) -> link.Answer:
     within_s = answer["unconfirmed"]
     outcome, trouble = _ended(host, change, within_s, keep=True)
     if outcome != "kept":
-        why = f"no fresh SSH connection came through within {within_s} s ({trouble or 'it was too late'})"
+        why = f"no fresh SSH connection came through within {within_s} s{f' ({trouble})' if trouble else ''}"
         raise link.Unreachable(f"{request['kind']} {request['id']} is not changed: {why}; {_told(request, outcome)}")
     return answer
 

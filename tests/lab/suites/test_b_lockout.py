@@ -125,7 +125,7 @@ def test_what_locks_us_out_is_undone_and_said(copy: Desk, desk: Desk, before: st
     ran = copy.run("converge", "HOST=g16")
     took_s = time.monotonic() - began
     assert ran.code == 1
-    assert took_s < UNDO_S + 40
+    assert took_s < UNDO_S + 100, "three tries of a connection of 20 s each may be on their way when it is undone"
     said = [line for line in ran.out.splitlines() if line.startswith(f"g16: file {DROP_IN} is not changed")]
     assert len(said) == 1, ran.out
     assert f"no fresh SSH connection came through within {UNDO_S} s" in said[0]
