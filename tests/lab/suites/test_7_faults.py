@@ -17,6 +17,19 @@ import pytest
 from .conftest import HARMLESS, Desk, Machine
 
 CONFIG = "/opt/litellm/app/config.yaml"
+CONTAINERS = "docker ps --all --filter label=com.docker.compose.project=litellm --format '{{.Names}} {{.State}}'"
+
+# What Compose leaves when it is ended between making the new container and removing the old one.
+HALF_MADE = """
+old=$(docker ps --quiet --no-trunc --filter label=com.docker.compose.project=litellm)
+docker inspect --format '{{range $name, $value := .Config.Labels}}{{println $name $value}}{{end}}' $old |
+    sed -n 's/^\\(com.docker.compose[^ ]*\\) /\\1=/p' > /tmp/labels
+docker create --name "$(echo $old | cut -c1-12)_litellm-litellm-1" --label-file /tmp/labels \\
+    $(docker inspect --format '{{.Config.Image}}' $old)
+"""
+
+# Processes of the machine, by what stands in their command lines; the brackets keep the search from finding itself.
+COMPOSE, AGENT = "compose.* --project-nam[e] litellm .*u[p] ", "llm-harness.* ru[n] "
 
 
 def _docker(*arguments: str) -> None:
@@ -40,7 +53,18 @@ def _start(copy: Desk, *settings: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
+
+
+def _shoot(running: subprocess.Popen[str]) -> None:
+    """End the desk with all that it started, at once."""
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+def _when_compose_runs(machine: Machine, script: str) -> None:
+    machine.sh(f"until pgrep --full -- '{COMPOSE}' > /dev/null; do sleep 0.01; done; {script}")
 
 
 def test_an_unreachable_machine_is_one_sentence_and_the_other_goes_on(desk: Desk, apex: Machine) -> None:
@@ -67,11 +91,47 @@ def test_the_desk_killed_in_the_middle(copy: Desk, apex: Machine) -> None:
     deadline = time.monotonic() + 60
     while "json_logs: true" not in apex.sh(f"cat {CONFIG}") and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.kill(running.pid, signal.SIGKILL)
-    subprocess.run(["pkill", "-9", "-f", "pyinfra.*tests/lab/inventory.py"], check=False)
-    running.wait()
+    _shoot(running)
     ran = copy.run("converge", "HOST=apex")
     assert ran.code == 0
+    assert copy.run("plan", "HOST=apex").code == 0
+
+
+def test_a_half_made_container_is_cleared_away(copy: Desk, apex: Machine) -> None:
+    apex.sh(HALF_MADE)
+    assert "_litellm-litellm-1 created" in apex.sh(CONTAINERS)
+    copy.edit(*HARMLESS)
+    assert copy.run("converge", "HOST=apex").code == 0
+    assert apex.sh(CONTAINERS) == "litellm-litellm-1 running"
+    assert copy.run("plan", "HOST=apex").code == 0
+
+
+@pytest.mark.parametrize(
+    ("who", "after_s"), [(f"{COMPOSE}|{AGENT}", 0.3), (f"{COMPOSE}|{AGENT}", 2.0), (AGENT, 0.3), (COMPOSE, 2.0)]
+)
+def test_compose_and_the_agent_killed_in_the_middle(who: str, after_s: float, copy: Desk, apex: Machine) -> None:
+    """Both, or the agent alone while its Compose goes on, or Compose alone."""
+    copy.edit(*HARMLESS)
+    running = _start(copy, "HOST=apex")
+    _when_compose_runs(apex, f"sleep {after_s}; kill -9 $(pgrep --full -- '{who}')")
+    out, _ = running.communicate(timeout=300)
+    assert "Traceback" not in out
+    assert copy.run("converge", "HOST=apex").code == 0
+    assert apex.sh(CONTAINERS) == "litellm-litellm-1 running"
+    assert copy.run("plan", "HOST=apex").code == 0
+
+
+def test_another_change_while_the_container_is_replaced(copy: Desk, apex: Machine) -> None:
+    """It waits for the replacement: cut there, nothing would answer until its own is through."""
+    copy.edit(*HARMLESS)
+    running = _start(copy, "HOST=apex")
+    _when_compose_runs(apex, "true")
+    _shoot(running)
+    path, old, new = HARMLESS
+    copy.edit(path, new, f"{old}  json_logs: false\n")
+    assert copy.run("converge", "HOST=apex").code == 0
+    assert apex.sh(CONTAINERS) == "litellm-litellm-1 running"
+    assert "json_logs: false" in apex.sh(f"cat {CONFIG}")
     assert copy.run("plan", "HOST=apex").code == 0
 
 
@@ -128,9 +188,7 @@ def test_a_second_converge_is_refused_and_a_dead_ones_lock_heals(copy: Desk, des
     second = desk.run("converge")
     assert second.code == 1
     assert str(running.pid) in second.out or "since" in second.out
-    running.kill()
-    running.wait()
-    subprocess.run(["pkill", "-9", "-f", "pyinfra.*tests/lab/inventory.py"], check=False)
+    _shoot(running)
     assert desk.run("converge").code == 0
 
 

@@ -112,11 +112,11 @@ def test_look_without_a_request(packed: Packed) -> None:
 
 
 def test_kind_that_cannot_be_looked_at_hides_no_other(packed: Packed, tmp_path: Path) -> None:
-    """Without docker in sight (PATH holds nothing) a compose project is unknown; files are still seen."""
-    asked = [["compose", "litellm", {"answers": "http://127.0.0.1:1/"}], ["file", "/etc/hostname", {}]]
+    """Without systemctl in sight (PATH holds nothing) a service is unknown; files are still seen."""
+    asked = [["service", "ssh", {}], ["file", "/etc/hostname", {}]]
     seen = packed.ask("look", {"asked": asked}, env={"PATH": str(tmp_path)})
     assert seen["state"]["file"]["/etc/hostname"]["sha256"]
-    assert seen["state"]["compose"]["litellm"]["unknown"]["why"] == "there is no docker on this machine"
+    assert seen["state"]["service"]["ssh"]["unknown"]["why"] == "there is no systemctl on this machine"
 
 
 def test_kinds_of_a_younger_agent_stay_in_the_manifest(packed: Packed, tmp_path: Path) -> None:
