@@ -8,7 +8,7 @@ import hashlib
 import secrets as randomness
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 from pyinfra import host
@@ -59,6 +59,7 @@ def config(
     text: str,
     access: Access = "everyone",
     secret: bool = False,
+    newline: Literal["lf", "crlf"] | None = None,
     valid: Callable[[str], None] | None = None,
     check: Sequence[str] = (),
     proven_by: tuple[str, str] | None = None,
@@ -70,10 +71,13 @@ def config(
     + check: a program of the machine that must accept the new file first; `{file}` stands for it
     + proven_by: kind and id of what shows whether it is good (a service, a compose project): sick, it is put back
     + secret: its text is never shown, and leaves the desk only on stdin
+    + newline: how its lines end; without it as `text` has them
     + guard: from `guarded.guard`, for a file of the way in
     """
     if valid:
         valid(text)
+    if newline:
+        text = text.replace("\r\n", "\n").replace("\n", {"lf": "\n", "crlf": "\r\n"}[newline])
     content = text.encode()
     sha256 = hashlib.sha256(content).hexdigest()
 

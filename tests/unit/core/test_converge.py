@@ -246,3 +246,12 @@ class TestSecret:
         assert "chmod 600" in run.output
         assert SECRET not in run.output
         assert not project.place.exists()
+
+
+def test_lines_end_as_they_are_asked_to(project: Project) -> None:
+    line = 'files.config(name="File {0}", dest=PLACE + "/{0}", text="a\\r\\nb\\n", access=ACCESS, newline={1!r})'
+    project.wants(line.format("windows", "crlf"), line.format("unix", "lf"), line.format("mixed", None))
+    project.converge()
+    found = {each.name: each.read_bytes() for each in project.place.iterdir()}
+    assert found == {"windows": b"a\r\nb\r\n", "unix": b"a\nb\n", "mixed": b"a\r\nb\n"}
+    assert project.converge().said("changed") == []
