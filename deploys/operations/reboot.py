@@ -47,8 +47,8 @@ def _back(boot: str, within_s: int) -> Found:
     report.progress(host, "restarting")
     while time.monotonic() < end:
         time.sleep(ASK_EVERY_S)
+        _hang_up()
         with contextlib.suppress(link.Unreachable, link.Failed, OSError, EOFError):
-            host.disconnect()
             host.connect(show_errors=False)
             if host.connected:
                 found = look(host).seen[KIND, ID]
@@ -57,3 +57,12 @@ def _back(boot: str, within_s: int) -> Found:
     raise link.Unreachable(
         f"it did not come back within {within_s} s after a restart: see that it starts, then converge again"
     )
+
+
+def _hang_up() -> None:
+    """Close what is left of the connection: the machine at its other end is gone, so it may end badly."""
+    client = getattr(host.connector, "client", None)  # a machine that is this one (@local) has none
+    for end in (host.disconnect, client.close if client else None):
+        with contextlib.suppress(OSError, EOFError):
+            if end:
+                end()
