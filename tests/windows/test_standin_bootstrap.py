@@ -127,6 +127,11 @@ class TestKey:
         assert said.out.startswith("The desk's public key")
         assert KEY.encode() in machine.drive.read(KEYS)
 
+    def test_may_come_with_the_quotes_of_copy_as_path(self, machine: Machine, day: FirstDay) -> None:
+        machine.drive.write(r"C:\my keys\x.pub", KEY + "\n")
+        assert run(machine, typed=b'"C:\\my keys\\x.pub"\r\n').code == 0
+        assert KEY.encode() in machine.drive.read(KEYS)
+
     def test_of_another_desk_stays(self, machine: Machine, day: FirstDay) -> None:
         other = "ssh-rsa AAAAB3Other someone@else"
         run(machine, KEY)
