@@ -59,7 +59,7 @@ def registry_value(name: str, value: RegistryValue) -> OperationMeta:
 
 
 def power(name: str, power: Power) -> OperationMeta:
-    """Have the machine sleep or hibernate after that many idle seconds, 0 being never."""
+    """Have the machine sleep or hibernate after that many idle seconds, 0 being never; it may be unable to anyway."""
     request = {"plugged_s": power.plugged_s, "battery_s": power.battery_s}
 
     def wrong(found: Mapping[str, Any]) -> list[str]:
@@ -67,7 +67,7 @@ def power(name: str, power: Power) -> OperationMeta:
 
     def differs(found: Found) -> str | None:
         if found is None:
-            return "missing"
+            return "missing" if any(request.values()) else None
         spoken = [f"{'never' if found[key] == 0 else f'after {found[key]} s'} ({key[:-2]})" for key in wrong(found)]
         return f"happens {', '.join(spoken)}" if spoken else None
 
