@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .desk import Expected
-from .expected import WantedFile, gateway_files, services
+from .expected import WantedFile, gateway_files, in_container, services
 from .windows_parse import joined
 
 TASKS = "\\llm-harness\\"
@@ -19,6 +19,7 @@ ACCOUNTS = {"system": SYSTEM, "own": LOCAL_SERVICE}
 PRIVATE = "SYSTEM everything, administrators everything"
 OPEN_FILE = f"{PRIVATE}, users reads"
 OPEN_DIRECTORY = f"{PRIVATE}, users runs"
+LENT = "SYSTEM everything, a person reads, administrators everything"
 OWN_RUNS = f"LOCAL SERVICE runs, {PRIVATE}"
 OWN_CHANGES = f"LOCAL SERVICE changes, {PRIVATE}"
 HANDED_DOWN = "{}; not cut off from the folder above"
@@ -38,7 +39,9 @@ def files(machine: Expected) -> Iterator[WantedFile]:
     if "gateway" in machine:
         home = machine["gateway_place"]["home"]
         yield WantedFile(home, OPEN_DIRECTORY, "directory")
-        yield WantedFile(ntpath.join(home, "gateway.env"), PRIVATE)
+        # Docker's engine runs in a person's session there, who gives the container its variables.
+        lent = in_container(machine) and "docker" in machine
+        yield WantedFile(ntpath.join(home, "gateway.env"), LENT if lent else PRIVATE)
         yield WantedFile(ntpath.join(home, "app"), OPEN_DIRECTORY, "directory")
         for name in gateway_files(machine):
             yield WantedFile(ntpath.join(home, *name.split("/")), OPEN_FILE)
@@ -69,6 +72,13 @@ def held_folder(machine: Expected, place: str, name: str) -> str:
 def secrets_copy(machine: Expected, name: str) -> str:
     """The copy of its secrets that a service without rights may read."""
     return ntpath.join(held_folder(machine, "services", name), "secrets")
+
+
+def lent(machine: Expected) -> list[str]:
+    """Files with secrets that one account besides administrators may read: who, is in `files`."""
+    copies = [secrets_copy(machine, each.name) for each in services(machine) if each.secrets]
+    keys = ntpath.join(machine["gateway_place"]["home"], "gateway.env") if in_container(machine) else ""
+    return [*copies, keys] if "docker" in machine and keys else copies
 
 
 def roots(machine: Expected) -> list[str]:

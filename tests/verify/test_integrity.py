@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import posixpath
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +45,8 @@ def test_managed_files_are_as_they_were_put(machine: Machine, agent: dict[str, A
 @where("ollama")
 def test_release_is_as_it_was_unpacked(machine: Machine, ollama: dict[str, Any]) -> None:
     """Size, time and permissions of each file, against the note that unpacking left beside them."""
-    path = posixpath.join(ollama["home"], ollama["release"]["version"])
+    join = ntpath.join if "windows" in machine.expected.groups else posixpath.join
+    path = join(ollama["home"], ollama["release"]["version"])
     once = machine.unpacked_once
     if once is None:
         fail(f"{machine.name}: {path} does not tell what was unpacked there, wanted the release")

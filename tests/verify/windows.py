@@ -159,7 +159,8 @@ class Windows(Machine):
         for number, root in enumerate(place.roots(self.expected)):
             below = read.listing(self._text(f"below-{number}"), root)
             paths = [ntpath.join(root, name) for name in sorted(below)]
-            found += [path for path in paths if access.others_read(known.get(path.lower(), ""))]
+            lent = place.lent(self.expected)
+            found += [path for path in paths if path not in lent and access.others_read(known.get(path.lower(), ""))]
         return found
 
     # ---- services of ours: a task, the holder that it runs, the program that it holds

@@ -69,10 +69,15 @@ def access(sddl: str, directory: bool) -> str:
     for each in entries(sddl):
         verb = RIGHTS.get(each.mask, hex(each.mask))
         flags = "" if each.flags == usual else f" ({' '.join(sorted(each.flags)) or 'not below'})"
-        words.append(f"{'' if each.allows else 'never '}{KNOWN.get(each.sid, each.sid)} {verb}{flags}")
+        words.append(f"{'' if each.allows else 'never '}{_name(each.sid)} {verb}{flags}")
     control = re.search(r"D:([A-Z]*)", sddl)
     cut = "" if control and "P" in control[1] else "; not cut off from the folder above"
     return ", ".join(sorted(words)) + cut
+
+
+def _name(sid: str) -> str:
+    """The data knows people by names, the lists by SIDs that the machine made up: who it is, is not told."""
+    return "a person" if sid.startswith("S-1-5-21-") else KNOWN.get(sid, sid)
 
 
 def others_read(sddl: str) -> bool:

@@ -122,6 +122,7 @@ class Box:
         self.image = {"RepoDigests": [f"ghcr.io/berriai/litellm@sha256:{'6' * 64}"]}
         self.world = World(machine, machine.process(), [rf"{HOME}\agent-0.pyz"])
         self.data = self._data()
+        self.data["docker"] = {"user": machine.user, "features": [], "installers": [], "settings": []}
         if native:
             self.data["gateway"]["runtime"] = "native"
             self.data |= self._natively()
@@ -245,11 +246,17 @@ class Box:
         system.make_private(HOME)
         drive.make(rf"C:\Users\{self.machine.user}\AppData\Local\Temp")
         contents = {
-            rf"{GATEWAY}\gateway.env": (f"MASTER='{KEY}'\n", "administrators"),
+            rf"{GATEWAY}\gateway.env": (f"MASTER='{KEY}'\nPLANTED={SECRET}\n", "administrators"),
             rf"{GATEWAY}\app\config.yaml": (CONFIG, "everyone"),
             rf"{GATEWAY}\app\guard.py": ("# guard\n", "everyone"),
             rf"{GATEWAY}\app\keys.py": ("# keys\n", "everyone"),
         }
+        if not self.native:  # for the engine of Docker in the user's session
+            who = f"(A;;0x120089;;;{self.machine.sid_of(self.machine.user)})"
+            contents[rf"{GATEWAY}\gateway.env"] = (
+                contents[rf"{GATEWAY}\gateway.env"][0],
+                f"O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA){who}",
+            )
         runs_in = (r"requirements.lock", r"app\native.py") if self.native else ("compose.yaml", r"app\start.py")
         contents |= {rf"{GATEWAY}\{name}": (f"# {name}\n", "everyone") for name in runs_in}
         drive.make(rf"{GATEWAY}\app")
