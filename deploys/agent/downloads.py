@@ -19,9 +19,9 @@ from typing import IO, Optional
 
 from .errors import Refused, why_of
 from .files import BLOCK, sha256_of
-from .home import Home
+from .kind import OneByOne
 from .patience import discard
-from .system import Progress, State, System
+from .system import Progress, State
 
 MARK = ".release.json"
 STALL_S = 60
@@ -31,19 +31,12 @@ DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOF
 ROOM_FACTOR = 4  # archive + what it unpacks to, generously
 
 
-class Releases:
+class Releases(OneByOne):
     """Kind `release`. Identity: the directory that holds one directory a version.
 
     State: {"versions": {version: {"sha256", "intact"}}} or None. `intact` compares every file's size, time and mode
     with what was unpacked.
     """
-
-    def __init__(self, system: System, home: Home) -> None:
-        self.system = system
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {path: self.state(path) for path in asked}
 
     def state(self, directory: str) -> Optional[State]:
         if not os.path.isdir(directory):

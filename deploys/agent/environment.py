@@ -13,6 +13,7 @@ from . import searchpath, win32
 from .errors import Refused
 from .home import Home
 from .keeping import before, note_before
+from .kind import OneByOne
 from .registryvalues import read, write
 from .system import Progress, State, System
 
@@ -36,20 +37,13 @@ def expanded(text: str) -> str:
     return re.sub(r"%([^%]+)%", lambda found: os.environ.get(found[1].upper(), found[0]), text)
 
 
-class Variables:
+class Variables(OneByOne):
     """Kind `variable`. Identity: "machine/NAME" or "user/NAME".
 
     State: {"value": raw, "expands": whether readers fill in its `%NAMES%`}, or None.
     """
 
-    def __init__(self, system: System, home: Home) -> None:
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {name: self._state(name) for name in asked}
-
-    @staticmethod
-    def _state(name: str) -> Optional[State]:
+    def state(self, name: str) -> Optional[State]:
         found = read(*_apart(name))
         return found and {"value": found["data"], "expands": found["type"] == "expand"}
 

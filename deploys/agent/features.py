@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 from . import win32
 from .errors import Refused
-from .home import Home
 from .keeping import before, note_before
+from .kind import OneByOne
 from .reboots import Reboots
-from .system import Progress, State, System
+from .system import Progress, State
 
 RESTART = 3010
 STATES = {"enabled": True, "enable pending": True, "disabled": False, "disable pending": False}
 
 
-class Features:
+class Features(OneByOne):
     """Kind `feature`. Identity: its name, such as "VirtualMachinePlatform". State: {"enabled", "pending"}."""
 
-    def __init__(self, system: System, home: Home) -> None:
-        self.system = system
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {name: self._state(name) for name in asked}
-
-    @staticmethod
-    def _state(name: str) -> State:
+    def state(self, name: str) -> State:
         out = _dism(name, f"look at feature {name}", "/Get-FeatureInfo")
         found = re.search(r"^State : ([A-Za-z ]+?)\s*$", out, re.M)
         state = found[1].lower() if found else ""
@@ -36,7 +27,7 @@ class Features:
     def ensure(self, request: State, progress: Progress) -> State:
         """`request`: id, enabled (bool). Never restarts: the answer tells who waits for that."""
         name = request["id"]
-        present = self._state(name)["enabled"]
+        present = self.state(name)["enabled"]
         note_before(self.home, "feature", name, present)
         if present is not request["enabled"]:
             self._set(name, request["enabled"])
@@ -46,13 +37,13 @@ class Features:
         verb = ["/Enable-Feature", "/All"] if enabled else ["/Disable-Feature"]
         what = f"turn feature {name} {'on' if enabled else 'off'}"
         _dism(name, what, *verb, "/NoRestart")
-        if self._state(name)["enabled"] is not enabled:
+        if self.state(name)["enabled"] is not enabled:
             raise Refused(what, "Windows left it as it was", r"see C:\Windows\Logs\DISM\dism.log there")
 
     def remove(self, request: State, progress: Progress) -> State:
         name = request["id"]
         was = before(self.home, "feature", name)
-        if was is not None and self._state(name)["enabled"] is not was:
+        if was is not None and self.state(name)["enabled"] is not was:
             self._set(name, was)
         self.home.forget("feature", name)
         return {"feature": {name: None}}

@@ -14,10 +14,10 @@ from typing import Optional
 
 from .errors import Refused, why_of
 from .fresh import fresh
-from .home import Home
+from .kind import OneByOne
 from .patience import clear_away, discard, patiently
 from .programs import run
-from .system import Progress, State, System
+from .system import Progress, State
 
 BLOCK = 1 << 20
 
@@ -30,15 +30,8 @@ def sha256_of(path: str) -> str:
     return digest.hexdigest()
 
 
-class Files:
+class Files(OneByOne):
     """Kind `file`. Identity: its path. State: {"sha256", "access"} or None; a directory in its place is said."""
-
-    def __init__(self, system: System, home: Home) -> None:
-        self.system = system
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {path: self.state(path) for path in asked}
 
     def state(self, path: str) -> Optional[State]:
         try:
@@ -186,15 +179,8 @@ def _fix_for(error: OSError) -> str:
     return "look at that path on the machine; the old file is untouched"
 
 
-class Directories:
+class Directories(OneByOne):
     """Kind `directory`. Identity: its path. State: {"access"} or None. Removed only when empty."""
-
-    def __init__(self, system: System, home: Home) -> None:
-        self.system = system
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {path: self.state(path) for path in asked}
 
     def state(self, path: str) -> Optional[State]:
         """A link to a directory counts as the directory that it leads to."""

@@ -6,29 +6,22 @@ from typing import Optional
 
 from . import native
 from .errors import Refused
-from .home import Home
 from .keeping import before, note_before
-from .system import Progress, State, System
+from .kind import OneByOne
+from .system import Progress, State
 
 
-class NativeServices:
+class NativeServices(OneByOne):
     """Kind `windows_service`. Identity: its name. State: {"start", "running"} or None: we install none."""
 
-    def __init__(self, system: System, home: Home) -> None:
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {name: self._state(name) for name in asked}
-
-    @staticmethod
-    def _state(name: str) -> Optional[State]:
+    def state(self, name: str) -> Optional[State]:
         found = native.look(name)
         return found and {"start": found["start"], "running": found["running"]}
 
     def ensure(self, request: State, progress: Progress) -> State:
         """`request`: id, start ("auto", "delayed", "manual", "disabled"), running (bool)."""
         name = request["id"]
-        present = self._state(name)
+        present = self.state(name)
         if present is None:
             fix = "install it, or correct the name in group_data"
             raise Refused(f"set service {name}", "there is none of that name", fix)
@@ -46,7 +39,7 @@ class NativeServices:
     def remove(self, request: State, progress: Progress) -> State:
         """As it was before us."""
         name = request["id"]
-        present, was = self._state(name), before(self.home, "windows_service", name)
+        present, was = self.state(name), before(self.home, "windows_service", name)
         if present and was:
             self._set(name, present, was)
         self.home.forget("windows_service", name)

@@ -7,9 +7,9 @@ from typing import Optional
 
 from . import win32
 from .errors import Refused
-from .home import Home
 from .keeping import before, note_before
-from .system import Progress, State, System
+from .kind import OneByOne
+from .system import Progress, State
 
 SLEEP = "238c9fa8-0aad-41ed-83f4-97be242c8f20"
 SETTINGS = {
@@ -19,38 +19,42 @@ SETTINGS = {
 VERBS = {"plugged_s": "/setacvalueindex", "battery_s": "/setdcvalueindex"}
 
 
-class Power:
-    """Kind `power`. Identity: "sleep" or "hibernate". State: {"plugged_s", "battery_s"}: after how long; 0 is never."""
+class Power(OneByOne):
+    """Kind `power`. Identity: "sleep" or "hibernate".
 
-    def __init__(self, system: System, home: Home) -> None:
-        self.home = home
+    State: {"plugged_s", "battery_s"}: after how long, 0 being never; None where this machine has no such setting.
+    """
 
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {name: self._state(name) for name in asked}
-
-    @staticmethod
-    def _state(name: str) -> State:
+    def state(self, name: str) -> Optional[State]:
         if name not in SETTINGS:
             raise Refused(f"look at power setting {name}", "there is none of that name", "use sleep or hibernate")
-        code, out, err = win32.run("powercfg.exe", ["/query", "SCHEME_CURRENT", *SETTINGS[name]])
-        numbers = re.findall(rb"0x([0-9a-fA-F]{8})\b", out)
-        if code or len(numbers) < 2:
-            raise _refused(f"look at power setting {name}", out, err)
-        return {"plugged_s": int(numbers[-2], 16), "battery_s": int(numbers[-1], 16)}
+        for verb in ("/query", "/qh"):  # the first leaves out what the maker of the machine has hidden
+            code, out, err = win32.run("powercfg.exe", [verb, "SCHEME_CURRENT", *SETTINGS[name]])
+            if code:
+                raise _refused(f"look at power setting {name}", out, err)
+            numbers = re.findall(rb"0x([0-9a-fA-F]{8})\b", out)
+            if len(numbers) >= 2:
+                return {"plugged_s": int(numbers[-2], 16), "battery_s": int(numbers[-1], 16)}
+        return None
 
     def ensure(self, request: State, progress: Progress) -> State:
         """`request`: id, plugged_s, battery_s; None leaves it as it is."""
         name = request["id"]
-        note_before(self.home, "power", name, self._state(name))
-        self._set(name, {word: request[word] for word in VERBS if request[word] is not None})
+        wanted = {word: request[word] for word in VERBS if request[word] is not None}
+        present = self.state(name)
+        if present is None and any(wanted.values()):
+            raise Refused(f"set power setting {name}", "this machine has none", "take it out of this machine's data")
+        note_before(self.home, "power", name, present)
+        if present:
+            self._set(name, wanted)
         return {"power": self.look({name: {}})}
 
     def _set(self, name: str, wanted: State) -> None:
         for word in wanted:
             self._powercfg(name, VERBS[word], "SCHEME_CURRENT", *SETTINGS[name], str(wanted[word]))
         self._powercfg(name, "/setactive", "SCHEME_CURRENT")
-        found = self._state(name)
-        if any(found[word] != wanted[word] for word in wanted):
+        found = self.state(name)
+        if found is None or any(found[word] != wanted[word] for word in wanted):
             raise Refused(f"set power setting {name}", f"Windows keeps {found}", "see whether a policy sets it")
 
     @staticmethod

@@ -15,10 +15,10 @@ from typing import Iterator, Optional
 
 from .errors import Refused, why_of
 from .files import sha256_of
-from .home import Home
+from .kind import OneByOne
 from .patience import discard, patiently
 from .programs import NO_WINDOW
-from .system import Progress, State, System
+from .system import Progress, State
 
 MARK = ".venv.json"
 CACHE = "uv"  # in our home: what was fetched already, so that a try that was cut goes on
@@ -34,20 +34,13 @@ OURS = {
 }
 
 
-class Venvs:
+class Venvs(OneByOne):
     """Kind `venv`. Identity: the directory that holds one virtual environment a lock.
 
     State: {"made": {name: {"lock", "python", "intact"}}} or None. `intact`: its Python is the one that it was made
     with, and no installed file has another size, time or mode than it was installed with. Python's own bytecode is
     left out: Python checks that itself, against the files that count.
     """
-
-    def __init__(self, system: System, home: Home) -> None:
-        self.system = system
-        self.home = home
-
-    def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {path: self.state(path) for path in asked}
 
     def state(self, directory: str) -> Optional[State]:
         if not os.path.isdir(directory):
