@@ -12,7 +12,7 @@ from .errors import Refused
 from .files import sha256_of
 from .home import Home
 from .patience import discard
-from .reboots import Reboots, boot
+from .reboots import Reboots
 from .system import Progress, State, System
 
 UNINSTALL = (
@@ -51,7 +51,7 @@ class Installers:
         found: dict[str, Optional[State]] = {}
         for name in asked:
             version = installed(name)
-            waits = self.home.entry("installer", name).get("restart") == boot()
+            waits = self.home.entry("installer", name).get("restart") == self.system.this_boot()
             found[name] = None if version is None else {"version": version, "restart": waits}
         return found
 
@@ -68,7 +68,7 @@ class Installers:
         if installed(name) is None:
             why = "its installer was content, but Windows does not list it"
             raise Refused(f"install {name}", why, "check the name and the arguments in group_data")
-        self.home.remember("installer", name, restart=boot() if code in RESTART else "")
+        self.home.remember("installer", name, restart=self.system.this_boot() if code in RESTART else "")
         discard(path)
         return {"installer": self.look({name: {}}), "reboot": Reboots(self.system, self.home).look({"pending": {}})}
 

@@ -16,17 +16,12 @@ KEYS = {
 }
 SESSION_MANAGER = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager"
 ALREADY_ASKED = 1190
-SYSTEM_PROCESS = 4
 
 
-def boot() -> str:
-    """An identity of this boot."""
-    return str(win32.created(SYSTEM_PROCESS))
-
-
-def pending(home: Home) -> list[str]:
+def pending(system: System, home: Home) -> list[str]:
     """Who waits for one. Files to be renamed are left out: harmless updaters leave them all the time."""
-    ours = [each["id"] for each in home.manifest() if each["kind"] == "installer" and each.get("restart") == boot()]
+    boot = system.this_boot()
+    ours = [each["id"] for each in home.manifest() if each["kind"] == "installer" and each.get("restart") == boot]
     return [*(who for who, key in KEYS.items() if win32.values(key) is not None), *ours]
 
 
@@ -34,15 +29,16 @@ class Reboots:
     """Kind `reboot`. Identity: "pending". State: {"pending": [who], "boot": identity of this boot}."""
 
     def __init__(self, system: System, home: Home) -> None:
+        self.system = system
         self.home = home
 
     def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
-        return {name: {"pending": pending(self.home), "boot": boot()} for name in asked}
+        return {name: {"pending": pending(self.system, self.home), "boot": self.system.this_boot()} for name in asked}
 
     def ensure(self, request: State, progress: Progress) -> State:
         """Restart in some seconds, only if it is pending. The desk waits for another `boot`."""
         name = request["id"]
-        if pending(self.home):
+        if pending(self.system, self.home):
             words = ["/r", "/t", "5", "/d", "p:2:4"]
             code, out, err = win32.run("shutdown.exe", words)
             if code not in (0, ALREADY_ASKED):
