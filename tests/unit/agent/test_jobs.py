@@ -174,10 +174,10 @@ def test_refusal_reaches_whoever_waits(jobs: Jobs, tmp_path: Path) -> None:
 
 
 def test_bug_in_the_work_is_one_sentence_too(jobs: Jobs) -> None:
-    name = jobs.start(ensure({"kind": "no such kind", "id": "x", "job": True, "wait_s": 0}))
+    name = jobs.start(ensure({"kind": "file", "id": "/x", "job": True, "wait_s": 0}))
     with pytest.raises(Refused) as caught:
         jobs.wait(name, 20)
-    assert caught.value.what == "work on no such kind x"
+    assert caught.value.what == "work on file /x"
     assert "KeyError" in caught.value.why
     assert "Traceback" not in Path(jobs.home.path("jobs", f"{name}.log")).read_text()
 
