@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import security, taskstore
+from . import real, security, taskstore
 from .registry import BINARY, DWORD, EXPAND_SZ, MULTI_SZ, QWORD, SZ, Key
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Control:
 
     def disk(self, full: bool) -> None:
         self._machine.drive.full = full
+
+    def tailnet(self, there: bool) -> None:
+        """Whether Tailscale's daemon runs: without it the machine has no address there."""
+        real.ask(["systemctl", "start" if there else "stop", "tailscaled"])
 
     def elevated(self, yes: bool) -> None:
         """Whether the token of a new session is."""
