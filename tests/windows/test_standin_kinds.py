@@ -178,9 +178,27 @@ def test_power(bench: StandInBench, machine: Machine, refused: Any, monkeypatch:
     with pytest.raises(refused, match="set power setting"):
         kind.kind._powercfg("sleep", "/setactive", "x")
     monkeypatch.setattr(type(kind.kind), "_powercfg", lambda *_: None)
-    monkeypatch.setattr(type(kind.kind), "_state", lambda *_: {"plugged_s": 1, "battery_s": 1})
+    monkeypatch.setattr(type(kind.kind), "state", lambda *_: {"plugged_s": 1, "battery_s": 1})
     with pytest.raises(refused, match="Windows keeps"):
         kind.ensure("sleep", plugged_s=0, battery_s=0)
+
+
+def test_a_machine_without_such_a_power_setting(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    """It never sleeps: as good as told not to."""
+    real, kind = machine.processes.programs[r"c:\windows\system32\powercfg.exe"], Kind(bench, "power")
+    hidden = {"/query", "/qh"}
+
+    def powercfg(process: Process) -> int:
+        return 0 if process.arguments[0] in hidden else real(process)
+
+    machine.processes.install(r"C:\Windows\System32\powercfg.exe", powercfg)
+    assert kind.look("hibernate") is None
+    assert kind.ensure("hibernate", plugged_s=0, battery_s=None) is None
+    kind.remove("hibernate")
+    with pytest.raises(refused, match="this machine has none"):
+        kind.ensure("hibernate", plugged_s=60, battery_s=None)
+    hidden.remove("/qh")
+    assert kind.ensure("hibernate", plugged_s=60, battery_s=None)["plugged_s"] == 60
 
 
 def test_a_restart_only_when_it_is_pending(bench: StandInBench, machine: Machine, refused: Any) -> None:
