@@ -30,7 +30,7 @@ code_file = .desk/exit-$(1)-$$PPID
 code = $(shell cat $(code_file) 2>/dev/null && rm -f $(code_file))
 end_with = $(if $(filter-out 0,$(1)),$(if $(filter 1,$(1)),@exit 1,$(run)$(if $(filter 130,$(1)),kill -INT $$PPID,exit $(1))))
 
-.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows test-lab bench-converge \
+.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows cover-windows test-lab bench-converge \
 	bench-distance
 
 help: ## this list
@@ -88,6 +88,9 @@ test-unit: setup ## without machines, under a minute
 
 test-windows: setup ## the agent's Windows half against stand-ins of Windows
 	@$(PYTHON) -m pytest -n 2 tests/windows
+
+cover-windows: setup ## how much of the agent's Windows half the stand-ins' tests run; fails below 95 %
+	@$(PYTHON) -m tests.windows.cover
 
 test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
