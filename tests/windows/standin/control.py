@@ -106,14 +106,14 @@ class Control:
     def files(self, below: str = "C:", content: bool = True) -> dict[str, Any]:
         """{path: {"sddl", "sha256", "bytes"}}; folders without the two last."""
         drive, found = self._machine.drive, {}
-        for real in sorted(drive.real(below).rglob("*")):
-            path = drive.path_of(real)
+        for place in sorted(drive.real(below).rglob("*")):
+            path = drive.path_of(place)
             with contextlib.suppress(OSError):
                 about: dict[str, Any] = {"sddl": _fixed(drive.descriptor(path))}
-                if real.is_file():
-                    about["bytes"] = real.stat().st_size
+                if place.is_file():
+                    about["bytes"] = place.stat().st_size
                     if content:
-                        about["sha256"] = hashlib.sha256(real.read_bytes()).hexdigest()
+                        about["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
                 found[path] = about
         return found
 
