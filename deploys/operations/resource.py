@@ -32,6 +32,7 @@ from deploys.schema import Nonsense
 
 JOB_POLL_S = 5
 FIRST_WAIT_S = 3
+LONG_TO_REMOVE = {"feature"}  # longer than a connection waits for one answer
 
 Found = dict[str, Any] | None
 
@@ -229,7 +230,8 @@ def _commit() -> str:
 
 def removed(name: str, kind: str, id: str) -> OperationMeta:
     """Remove a resource that an earlier converge made and the data no longer names."""
-    resource = Resource(kind, id, lambda _: "no longer in the data", dict, verb="remove")
+    why = "no longer in the data"
+    resource = Resource(kind, id, lambda _: why, dict, verb="remove", job=kind in LONG_TO_REMOVE)
     return ensure(name=name, resource=resource)
 
 
