@@ -8,6 +8,7 @@ from deploys.system_schema import (
     Feature,
     FirewallRule,
     Installer,
+    PathEntry,
     Power,
     Reboot,
     RegistryValue,
@@ -67,6 +68,9 @@ docker = DockerDesktop(
         ),
     ],
 )
+
+# So that `ollama` can be typed there.
+path_entries = [PathEntry(rf"{ollama.home}\{ollama.release.version}")]
 
 # Docker Desktop lets a container reach the machine's loopback by this name.
 gateway_place = GatewayPlace(home=r"C:\litellm", network="bridge", ollama_url="http://host.docker.internal:11434")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from deploys.schema import Release
+from deploys.system_schema import PathEntry
 from group_data.windows import agent as _agent
 from group_data.windows import docker as _docker
 from group_data.windows import gateway_native as _native
@@ -14,6 +15,8 @@ _served = _lab["windows"]
 agent = replace(_agent, runtime=Release(**_served["runtime"])) if _served else _agent
 
 ollama = replace(_ollama, release=Release(**_served["ollama"])) if _served else _ollama
+
+path_entries = [PathEntry(rf"{ollama.home}\{ollama.release.version}")]
 
 docker = (
     replace(
@@ -35,4 +38,4 @@ gateway_native = (
     else _native
 )
 
-__all__ = ["agent", "docker", "gateway_native", "ollama"]
+__all__ = ["agent", "docker", "gateway_native", "ollama", "path_entries"]

@@ -91,6 +91,19 @@ def _damage(machine: Machine) -> None:
     machine.sh_at('for f in {}/*/lib/ollama/llama-server.exe; do echo edited >> "$f"; done', "ollama")
 
 
+def _off_the_path(machine: Machine) -> None:
+    """As an installer does that writes the path back without what it does not know."""
+    _, path = next(each for name, each in _variables(machine).items() if name.lower() == "path")
+    kept = [each for each in str(path).split(";") if not each.startswith(r"C:\Program Files\Ollama")]
+    assert len(kept) < len(str(path).split(";"))
+    machine.control("set", key=ENVIRONMENT, name="Path", data=";".join(kept), type="expand")
+
+
+def _variables(machine: Machine) -> dict[str, list[object]]:
+    values: dict[str, list[object]] = machine.control("registry", key=ENVIRONMENT)["values"]
+    return values
+
+
 def _registry(key: str, name: str, data: object, type: str) -> Callable[[Machine], object]:
     return _says("set", key=key, name=name, data=data, type=type)
 
@@ -117,6 +130,7 @@ ON_WINDOWS = {
     "an environment variable": Tamper(
         "apex", _registry(ENVIRONMENT, "OLLAMA_HOST", "0.0.0.0", "sz"), ["variable machine/OLLAMA_HOST"], "OLLAMA_HOST"
     ),
+    "an entry of the path": Tamper("apex", _off_the_path, ["path_entry machine/C:\\Program Files\\Ollama"], "Ollama"),
     "a registry value": Tamper(
         "apex",
         _registry(POWER, "HiberbootEnabled", 1, "dword"),

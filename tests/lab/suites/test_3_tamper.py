@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from .conftest import Desk, Machine, described
@@ -26,7 +28,7 @@ def test_it_is_seen_named_and_healed_alone(what: str, desk: Desk, machines: dict
 
     plan = desk.run("plan")
     assert plan.code == 2
-    assert plan.changes() == [f"{machine.name} {each}" for each in tamper.planned]
+    assert [_without_version(each) for each in plan.changes()] == [f"{machine.name} {each}" for each in tamper.planned]
 
     healed = desk.run("converge")
     assert healed.code == 0
@@ -35,3 +37,8 @@ def test_it_is_seen_named_and_healed_alone(what: str, desk: Desk, machines: dict
     assert f"{other}: 0 changed" in healed.out
     assert desk.run("plan").code == 0
     assert desk.run("verify", f"HOST={machine.name}").code == 0
+
+
+def _without_version(change: str) -> str:
+    """A path entry names the release's directory, whose version is data."""
+    return re.sub(r"(path_entry .*)\\[\d.]+$", r"\1", change)
