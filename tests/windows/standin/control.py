@@ -224,8 +224,9 @@ class Control:
         self._machine.processes.log.clear()
         self._machine.transfers.clear()
 
-    def kill(self, name: str) -> int:
-        found = self._machine.processes.find(name)
+    def kill(self, name: str, word: str = "") -> int:
+        """Every process of that program; with `word` only those that have it among their arguments."""
+        found = [each for each in self._machine.processes.find(name) if not word or word in each.arguments]
         for each in found:
             self._machine.processes.end(each, 1)
         return len(found)
