@@ -46,18 +46,17 @@ if not defined given if exist "%~dp0desk.pub" set "given=%~dp0desk.pub"
 if not defined given set /p "given=The desk's public key (its line, or the .pub file): "
 if not defined given goto :no_key
 set "given=%given:"=%"
+set "line=%given%"
+if not exist "%given%" goto :key_is_read
+set "line="
+for /f "usebackq eol=# tokens=1,2" %%a in ("%given%") do if not defined line set "line=%%a %%b"
+if not defined line goto :no_key
+:key_is_read
 set "type="
 set "blob="
-if exist "%given%" (
-    for /f "usebackq eol=# tokens=1,2" %%a in ("%given%") do if not defined type (
-        set "type=%%a"
-        set "blob=%%b"
-    )
-) else (
-    for /f "tokens=1,2" %%a in ("%given%") do (
-        set "type=%%a"
-        set "blob=%%b"
-    )
+for /f "tokens=1,2" %%a in ("%line%") do (
+    set "type=%%a"
+    set "blob=%%b"
 )
 if not defined blob goto :no_key
 rem What is neither base64 nor a type of key must never reach a line of cmd's.
@@ -143,7 +142,7 @@ if not exist "%KEYS%" type nul >"%KEYS%"
 icacls "%KEYS%" /reset >nul || goto :failed_now
 icacls "%KEYS%" /inheritance:r /grant:r *S-1-5-32-544:F *S-1-5-18:F >nul || goto :failed_now
 call :key_is_there && goto :desk_may_come
->>"%KEYS%" echo(
+>>"%KEYS%" echo.
 >>"%KEYS%" echo %key% desk
 call :key_is_there || goto :failed_now
 echo   did    put the desk's key into %KEYS%
@@ -226,7 +225,7 @@ set "where="
 if defined address set "where="ssh_hostname": "%address%", "
 set "names=%name%"
 if defined address set "names=%name%,%address%"
-echo(
+echo.
 if defined restart echo   to do  restart Windows once: what was installed asks for it
 if defined tailscale if not defined address (
     echo   to do  join the tailnet: tailscale up --unattended
