@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import dockerdesktop, real, uv
 from .processes import Process, wrapped
 from .python import interpreter
-from .registry import SZ
+from .registry import DWORD, SZ
 from .security import SYSTEM
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def install(machine: Machine) -> None:
 
 
 def furnish(machine: Machine) -> None:
-    """As the MSI of Tailscale leaves it: found by its name."""
+    """As bootstrap leaves Tailscale: found by its name, and not waiting for a logon."""
+    machine.registry.set(IPN, "ForceDaemon", DWORD, 1)
     dockerdesktop.add_to_path(machine, r"C:\Program Files\Tailscale")
 
 
@@ -106,7 +107,7 @@ def tailscale(process: Process) -> int:
         return 1
     unattended = [each for each in words if each.startswith("--unattended")]
     if unattended:
-        machine.registry.set(IPN, "ForceDaemon", 4, 0 if unattended[0].endswith("=false") else 1)
+        machine.registry.set(IPN, "ForceDaemon", DWORD, 0 if unattended[0].endswith("=false") else 1)
         words = [each for each in words if each not in unattended]
         if words == ["set"]:
             return 0
@@ -114,7 +115,8 @@ def tailscale(process: Process) -> int:
         force = machine.registry.get(IPN, "ForceDaemon")
         _, text = real.ask([machine.programs_below["tailscale"], *words])
         prefs = json.loads(text) if text.startswith("{") else {}
-        process.say(json.dumps({**prefs, "ForceDaemon": bool(force and force[1])}, indent=1) + "\n")
+        stays = bool(force[1]) if force else bool(prefs.get("ForceDaemon"))
+        process.say(json.dumps({**prefs, "ForceDaemon": stays}, indent=1) + "\n")
         return 0
     code = real.run(process, [machine.programs_below["tailscale"], *words])
     return 0 if words[:1] == ["status"] and any(each.startswith("--json") for each in words) else code

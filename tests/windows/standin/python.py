@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import io
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -206,13 +207,38 @@ class _Stream(io.TextIOBase):
         return len(text)
 
 
+def _as_windows(found: os.stat_result, path: str) -> os.stat_result:
+    """A mode as Windows' Python makes it: of the read-only attribute and the ending, whatever `chmod` was told."""
+    if stat.S_ISREG(found.st_mode):
+        mode = stat.S_IFREG | (0o666 if found.st_mode & stat.S_IWUSR else 0o444)
+        mode |= 0o111 if path.lower().endswith((".exe", ".bat", ".cmd", ".com")) else 0
+    elif stat.S_ISDIR(found.st_mode):
+        mode = stat.S_IFDIR | 0o777
+    else:
+        return found
+    return os.stat_result((mode, *found[1:]), {name: getattr(found, name) for name in _TIMES})
+
+
+_TIMES = ("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns", "st_ctime_ns")
+
+
+def _target(number: int) -> Path:
+    try:
+        return Path(f"/proc/self/fd/{number}").readlink()
+    except OSError:
+        return Path()
+
+
 class _Entry:
     """An entry of `os.scandir`, whose path is Windows' own."""
 
     def __init__(self, folder: str, real: os.DirEntry[str]) -> None:
         self.name, self.path = real.name, f"{folder}\\{real.name}"
         self.is_dir, self.is_file, self.is_symlink = real.is_dir, real.is_file, real.is_symlink
-        self.stat, self.inode = real.stat, real.inode
+        self.inode, self._real = real.inode, real
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        return _as_windows(self._real.stat(follow_symlinks=follow_symlinks), self.name)
 
     @staticmethod
     def is_junction() -> bool:
@@ -258,7 +284,7 @@ def _nt(world: World) -> Any:
     """What `os` builds on."""
     machine, drive = world.machine, world.machine.drive
     nt: Any = types.ModuleType("nt")
-    for name in ("close", "write", "read", "fsync", "lseek", "fstat", "urandom", "fspath", "isatty", "strerror"):
+    for name in ("close", "write", "read", "fsync", "lseek", "urandom", "fspath", "isatty", "strerror"):
         setattr(nt, name, getattr(os, name))
     for name in dir(os):
         if name.startswith(("O_", "EX_")) or name in ("stat_result", "DirEntry", "F_OK", "R_OK", "W_OK", "X_OK"):
@@ -339,7 +365,7 @@ def _nt(world: World) -> Any:
         drive.delete(path, sids())
 
     def stat(path: str, follow_symlinks: bool = True, **_: Any) -> os.stat_result:
-        return os.stat(drive.real(path), follow_symlinks=follow_symlinks)
+        return _as_windows(os.stat(drive.real(path), follow_symlinks=follow_symlinks), path)
 
     def chmod(path: str, mode: int, **_: Any) -> None:
         drive.real(path).chmod(0o600 if mode & 0o200 else 0o400)
@@ -347,7 +373,8 @@ def _nt(world: World) -> Any:
     nt.open = guarded(open_)
     nt.mkdir, nt.listdir, nt.unlink, nt.rmdir = guarded(mkdir), guarded(listdir), guarded(unlink), guarded(rmdir)
     nt.remove, nt.stat, nt.chmod = nt.unlink, guarded(stat), guarded(chmod)
-    nt.lstat = guarded(lambda path: os.lstat(drive.real(path)))
+    nt.lstat = guarded(lambda path: _as_windows(os.lstat(drive.real(path)), path))
+    nt.fstat = lambda number: _as_windows(os.fstat(number), str(_target(number)))
     nt.utime = guarded(lambda path, times=None, **_: os.utime(drive.real(path), times))
     nt.scandir = guarded(lambda path=".": _Listing(path, os.scandir(drive.real(path))))
     nt.access = guarded(lambda path, mode: drive.exists(path))

@@ -95,8 +95,8 @@ def _feed(process: Process, stream: IO[bytes]) -> None:
 def _mirror(process: Process, pid: int, name: str, known: set[int]) -> None:
     """Each real child is a process here too, in the jobs of its parent; it ends with one of the two."""
     with contextlib.suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-        for each in map(int, children):
+        children = [each.read_text(encoding="ascii") for each in Path(f"/proc/{pid}/task").glob("*/children")]
+        for each in map(int, " ".join(children).split()):
             if each not in known:
                 known.add(each)
                 image = f"{process.image.rpartition(chr(92))[0]}\\lib\\ollama\\{name}"
