@@ -64,7 +64,7 @@ def _gateway(gateway: Mapping[str, Any], windows: bool) -> str:
     if gateway.get("publish") != "serve":
         address = "%i" if windows else "$(tailscale ip -4 | head -n 1)"
     asked = f"curl -s -m 3 http://{address}:{gateway['port']}/health/liveliness"
-    return f"for /f %i in ('tailscale ip -4') do @{asked}" if "%i" in asked else asked
+    return f"(for /f %i in ('tailscale ip -4') do @{asked})" if "%i" in asked else asked
 
 
 def ask(machine: Machine) -> Answer:

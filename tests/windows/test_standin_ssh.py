@@ -127,6 +127,12 @@ def test_cmd_reads_the_line(machine: Machine, client: Client) -> None:
     assert client.run(r'"C:\a b\show.exe" a & echo "b"', client=one).out == b'a"b"\r\n'
 
 
+def test_cmd_loops_over_what_a_command_says(client: Client) -> None:
+    """Documented: `for /f` takes the first word of each line; the parentheses keep what follows out of the loop."""
+    said = client.run("(for /f %i in ('echo 100.64.0.1 more') do @echo http://%i/x) 2>nul& echo end")
+    assert said.out == b"http://100.64.0.1/x\r\nend\r\n"
+
+
 @must("ssh 1")
 def test_what_is_not_there_is_said_in_the_machines_language_and_page(machine: Machine, client: Client) -> None:
     said = client.run("nothing")

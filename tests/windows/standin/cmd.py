@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -314,6 +315,19 @@ def _call(shell: Shell, rest: str, sinks: list[Sink]) -> int:
     return shell._one(Command("", expanded(rest, {**shell.variables, "ERRORLEVEL": str(code)})), None, sinks[0])
 
 
+def _for(shell: Shell, rest: str, sinks: list[Sink]) -> int:
+    """`for /f %i in ('COMMAND') do COMMAND`: once for each line of what the first one says, with its first word."""
+    read = re.fullmatch(r"/f %(\w) in \('(.+?)'\) do (.+?)\)?", rest, re.IGNORECASE)
+    if not read:
+        return shell.complain("The syntax of the command is incorrect.", into=sinks[1])
+    said = bytearray()
+    shell._one(Command("", read[2]), None, said.extend)
+    for line in said.decode(shell.machine.oem).splitlines():
+        if line.strip():
+            shell.code = shell._one(Command("", read[3].replace(f"%{read[1]}", line.split()[0])), None, sinks[0])
+    return shell.code
+
+
 def _nothing(shell: Shell, rest: str, sinks: list[Sink]) -> int:
     return 0
 
@@ -321,5 +335,5 @@ def _nothing(shell: Shell, rest: str, sinks: list[Sink]) -> int:
 BUILT_IN: dict[str, Callable[[Shell, str, list[Sink]], int]] = {
     **{"echo": _echo, "ver": _ver, "exit": _exit, "cd": _cd, "chdir": _cd, "set": _set, "type": _type, "dir": _dir},
     **{"mkdir": _mkdir, "md": _mkdir, "rmdir": _delete, "rd": _delete, "del": _delete, "erase": _delete},
-    **{"copy": _copy, "move": _move, "if": _if, "call": _call, "rem": _nothing, "title": _nothing},
+    **{"copy": _copy, "move": _move, "if": _if, "call": _call, "for": _for, "rem": _nothing, "title": _nothing},
 }
