@@ -27,7 +27,7 @@ from .machine import PYTHON, Machine
 from .processes import Process
 from .zipped import modules
 
-FRESH = {"os", "ntpath", "genericpath", "shutil", "tempfile", "zipfile", "tarfile", "dataclasses"}
+FRESH = {"os", "ntpath", "genericpath", "shutil", "tempfile", "zipfile", "tarfile", "gzip", "dataclasses"}
 ABSENT = {"fcntl", "posix", "pwd", "grp", "termios", "resource", "_posixsubprocess", "pty", "venv", "pip", "tkinter"}
 ABSENT |= {"ensurepip", "turtledemo", "idlelib", "test", "site"}
 AGENT = "deploys.agent"
@@ -47,6 +47,8 @@ class World:
         self.builtins.update({"__import__": self._import, "open": self.open})
         for name in ("exit", "quit"):  # `site` gives them, and it is not there
             self.builtins.pop(name, None)
+        self.modules["builtins"] = types.ModuleType("builtins")  # tarfile and gzip take `open` from here
+        vars(self.modules["builtins"]).update(self.builtins)
         self.modules["nt"] = _nt(self)
         self.modules["sys"] = self._sys(argv)
         self.modules["io"] = self._io()
