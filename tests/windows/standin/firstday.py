@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import tools
@@ -46,6 +46,7 @@ class FirstDay:
 def bare(machine: Machine) -> FirstDay:
     """Take away what is not in Windows, and put its own programs there."""
     day = FirstDay()
+    machine.drive.wipe(r"C:\ProgramData\llm-harness")
     for name in ("sshd", "Tailscale"):
         del machine.services.known[name.lower()]
         machine.registry.delete_key(rf"HKLM\SYSTEM\CurrentControlSet\Services\{name}")
@@ -144,10 +145,15 @@ def reg(process: Process) -> int:
 
 
 def icacls(process: Process) -> int:
-    """/reset: only what is inherited stays."""
-    if "/reset" not in process.arguments:
+    """/reset: only what is inherited stays. /setowner by SID."""
+    path, *options = process.arguments
+    drive = process.machine.drive
+    if options == ["/reset"]:
+        drive.born(path)
+    elif options[:1] == ["/setowner"]:
+        drive.descriptors[drive.key(path)] = replace(drive.descriptor(path), owner=options[1].removeprefix("*"))
+    else:
         return tools.icacls(process)
-    process.machine.drive.born(process.arguments[0])
     return 0
 
 
