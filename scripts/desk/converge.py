@@ -10,6 +10,8 @@ from scripts.desk.desk import Desk, Wish
 from scripts.desk.pyinfra import Event, Interrupted, Report
 from scripts.desk.said import Said
 
+LOOK = "connect and look"  # the part before any role
+
 
 @dataclass
 class Tally:
@@ -41,7 +43,7 @@ class Run:
             print(line, end="", flush=True)
         about = self.said.hear(line)
         if self.said.step and not self.parts:
-            self._spent("connect and look")
+            self._spent(LOOK)
         for name in self.said.machines:
             self.tallies.setdefault(name, Tally())
         self.take(self.report.news())
@@ -69,7 +71,7 @@ class Run:
         tally = self.tallies[name]
         tally.ended_s = time.monotonic() - self.start
         step = self.said.step
-        self._spent(step.partition(" | ")[0])
+        self._spent(step.partition(" | ")[0] or LOOK)
         if text.startswith("Success"):
             tally.changed += 1
             say.line(name, "~", f"{step} ({'; '.join(tally.reasons)})" if tally.reasons else step)

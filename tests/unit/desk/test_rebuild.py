@@ -35,7 +35,8 @@ def test_time_by_role() -> None:
     with report_file() as report:
         run = Run(report)
         lines = [*step("Ollama | Put it", apex="Success"), *step("Ollama | Run it", apex="Success")]
-        for line in [*CONNECTED, *lines, *step("Gateway | Start", apex="No changes")]:
+        early = "    [apex] is being looked at"
+        for line in [*CONNECTED, early, *lines, *step("Gateway | Start", apex="No changes")]:
             run.hear(f"{line}\n")
         assert list(run.parts) == ["connect and look", "Ollama", "Gateway"]
         assert all(each >= 0 for each in run.parts.values())
