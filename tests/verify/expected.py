@@ -77,7 +77,28 @@ OF_DOCKER = {"features": "features", "installers": "installers", "registry_value
 def things(machine: Expected, kind: str) -> list[Mapping[str, Any]]:
     """Those of the system's own of that kind that the data names; what Docker takes counts while it is used."""
     docker = machine.data.get("docker") if in_container(machine) else None
-    return [*(machine.data.get(kind) or ()), *((docker or {}).get(OF_DOCKER.get(kind, ""), ()))]
+    named = list(machine.data.get(kind) or ())
+    if not docker:
+        return named
+    return [*named, *docker.get(OF_DOCKER.get(kind, ""), ()), *([_starter(machine, docker)] if kind == "tasks" else [])]
+
+
+def _starter(machine: Expected, docker: Mapping[str, Any]) -> dict[str, Any]:
+    """The task that starts the containers: with the machine, and whenever somebody logs on and Docker with them."""
+    home, name = machine["agent"]["home"], docker["starter"]
+    program, order = rf"{home}\tasks\{name}\holder.pyz", rf"{machine['gateway_place']['home']}\start.json"
+    return {
+        "name": name,
+        "command": [*machine["agent"]["python"].split(), program, "start-compose", order],
+        "triggers": [{"at": "boot"}, {"at": "logon"}],
+        "account": "system",
+        "environment": {},
+        "limit_s": 0,
+        "enabled": True,
+        "elevated": False,
+        "catch_up": False,
+        "battery": True,
+    }
 
 
 def in_container(machine: Expected) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .desk import Expected
-from .expected import WantedFile, gateway_files, in_container, services
+from .expected import WantedFile, gateway_files, in_container, services, things
 from .windows_parse import joined
 
 TASKS = "\\llm-harness\\"
@@ -42,6 +42,8 @@ def files(machine: Expected) -> Iterator[WantedFile]:
         # Docker's engine runs in a person's session there, who gives the container its variables.
         lent = in_container(machine) and "docker" in machine
         yield WantedFile(ntpath.join(home, "gateway.env"), LENT if lent else PRIVATE)
+        if lent:
+            yield WantedFile(ntpath.join(home, "start.json"), OPEN_FILE)
         yield WantedFile(ntpath.join(home, "app"), OPEN_DIRECTORY, "directory")
         for name in gateway_files(machine):
             yield WantedFile(ntpath.join(home, *name.split("/")), OPEN_FILE)
@@ -52,7 +54,7 @@ def files(machine: Expected) -> Iterator[WantedFile]:
         if service.state:
             access = OWN_CHANGES if service.account == "own" else PRIVATE
             yield WantedFile(service.state, access, "directory")
-    for task in machine.data.get("tasks") or ():
+    for task in things(machine, "tasks"):
         if task["account"] in ACCOUNTS:
             yield from _held(held_folder(machine, "tasks", task["name"]), task["account"])
 

@@ -37,7 +37,7 @@ def first(machine: Expected, scratch: str) -> dict[str, str]:
         commands[f"below-{number}"] = f"robocopy {quoted(root)} NUL {LIST} /MAX:{LARGEST_READ}"
         commands |= access(f"below-{number}", root, scratch, " /T")
     held = [("services", each.name) for each in wanted.services(machine)]
-    for kind, name in held + [("tasks", each["name"]) for each in machine.data.get("tasks") or ()]:
+    for kind, name in held + [("tasks", each["name"]) for each in wanted.things(machine, "tasks")]:
         commands |= _held(machine, kind, name)
     for kind, things in windows_things.KINDS.items():
         for each in wanted.things(machine, kind):

@@ -108,6 +108,8 @@ def _registry(key: str, name: str, data: object, type: str) -> Callable[[Machine
     return _says("set", key=key, name=name, data=data, type=type)
 
 
+RELOADED = "model gemma3:27b-it-qat"  # kept in memory, and so loaded anew after each start of the engine
+SHIPPED = "v2.33|Action=Allow|Active=TRUE|Dir=In|Protocol=6|LPort=22|Name=OpenSSH SSH Server (sshd)|"
 CONFIG = r"C:\litellm\app\config.yaml"
 STARTER = r"\llm-harness\start-containers"
 
@@ -139,7 +141,13 @@ ON_WINDOWS = {
     ),
     "a task's trigger": Tamper(
         "apex",
-        _says("task", name=STARTER, do="edit", find="<BootTrigger />", replace="<IdleTrigger />"),
+        _says(
+            "task",
+            name=STARTER,
+            do="edit",
+            find="<BootTrigger />",
+            replace="<BootTrigger><Delay>PT1H</Delay></BootTrigger>",
+        ),
         ["task start-containers"],
         "start-containers",
     ),
@@ -150,9 +158,11 @@ ON_WINDOWS = {
         "apex", _says("task", name=STARTER, do="delete"), ["task start-containers"], "start-containers"
     ),
     "the engine's task disabled": Tamper(
-        "apex", _says("task", name=r"\llm-harness\ollama", do="disable"), ["service ollama"], "ollama"
+        "apex", _says("task", name=r"\llm-harness\ollama", do="disable"), ["service ollama", RELOADED], "ollama"
     ),
-    "the engine stopped": Tamper("apex", _says("kill", name="ollama.exe"), ["service ollama"], "ollama"),
+    "the engine stopped": Tamper(
+        "apex", _says("task", name=r"\llm-harness\ollama", do="end"), ["service ollama", RELOADED], "ollama"
+    ),
     "a firewall rule deleted": Tamper(
         "apex",
         _says("rule", name="llm-harness gateway", do="delete"),
@@ -167,7 +177,7 @@ ON_WINDOWS = {
     ),
     "the way in opened to anybody": Tamper(
         "apex",
-        _says("rule", name="OpenSSH SSH Server (sshd)", do="enable"),
+        _says("rule", name="OpenSSH SSH Server (sshd)", text=SHIPPED),
         ["firewall_rule OpenSSH SSH Server (sshd)"],
         "OpenSSH SSH Server (sshd)",
     ),
@@ -187,7 +197,7 @@ ON_WINDOWS = {
     "the engine's program damaged": Tamper(
         "apex",
         _damage,
-        [r"release C:\Program Files\Ollama", "service ollama"],
+        [r"release C:\Program Files\Ollama", "service ollama", RELOADED],
         r"C:\Program Files\Ollama",
     ),
     "sshd's settings deleted": Tamper(

@@ -123,6 +123,7 @@ class Box:
         self.world = World(machine, machine.process(), [rf"{HOME}\agent-0.pyz"])
         self.data = self._data()
         self.data["docker"] = {"user": machine.user, "features": [], "installers": [], "settings": []}
+        self.data["docker"]["starter"] = "start-containers"
         if native:
             self.data["gateway"]["runtime"] = "native"
             self.data |= self._natively()
@@ -257,7 +258,8 @@ class Box:
                 contents[rf"{GATEWAY}\gateway.env"][0],
                 f"O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA){who}",
             )
-        runs_in = (r"requirements.lock", r"app\native.py") if self.native else ("compose.yaml", r"app\start.py")
+        of_docker = ("compose.yaml", "start.json", r"app\start.py")
+        runs_in = (r"requirements.lock", r"app\native.py") if self.native else of_docker
         contents |= {rf"{GATEWAY}\{name}": (f"# {name}\n", "everyone") for name in runs_in}
         drive.make(rf"{GATEWAY}\app")
         for folder in (GATEWAY, rf"{GATEWAY}\app"):
@@ -288,8 +290,9 @@ class Box:
             system.define_service({**spec, "command": list(service.command)})
             system.start_service(service.name)
         held = self.world.load("deploys.agent.tasks").HeldTasks(rf"{HOME}\agent-0.pyz", HOME)
-        for task in self.data["tasks"]:
-            spec = {key: value for key, value in task.items() if key not in ("logon", "triggers")}
+        for task in expected.things(self.expected, "tasks"):
+            spec = {"description": "", **task}
+            spec = {key: value for key, value in spec.items() if key not in ("logon", "triggers")}
             held.define({**spec, "triggers": [dict(each) for each in task["triggers"]]})
         until(lambda: machine.processes.find("ollama.exe"))
         (self.engine,) = machine.processes.find("ollama.exe")
