@@ -61,6 +61,14 @@ class Control:
     def internet(self, there: bool) -> None:
         self._machine.internet = there
 
+    def cut(self, after: int) -> None:
+        """The connection breaks as soon as one upload has had so many bytes. Once."""
+        self._machine.cut_after = after
+
+    def installers(self, code: int) -> None:
+        """What msiexec ends with from now on, installing nothing; 0: it works."""
+        self._machine.installer_code = code
+
     def feature(self, name: str, state: str) -> None:
         """state: Enabled, Disabled or "Enable Pending"."""
         self._machine.tools.features[name] = state

@@ -48,6 +48,8 @@ class Machine:
         self.transfers: deque[list[str]] = deque(maxlen=20_000)  # SFTP operations: name, path
         self.person = False  # somebody who logs on as soon as there is something that starts with that
         self.internet = True  # whether curl gets anywhere
+        self.cut_after: int | None = None  # so many bytes into an upload the connection breaks, once
+        self.installer_code = 0  # what msiexec ends with instead of installing
         self.engine = Engine()
         self.programs_below: dict[str, str] = {}  # real programs that stand behind names here
         self.real_pids: dict[int, int] = {}  # of real processes: the number that they have here

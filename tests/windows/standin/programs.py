@@ -44,6 +44,8 @@ def furnish(machine: Machine) -> None:
 def msiexec(process: Process) -> int:
     """`msiexec /i FILE /quiet /norestart`: what the package brings is listed. 1603 when it is no package."""
     machine, words = process.machine, process.arguments
+    if machine.installer_code:
+        return machine.installer_code
     package = machine.drive.read(words[[each.lower() for each in words].index("/i") + 1])
     if not package.startswith(wrapped("msi")):
         return 1603

@@ -54,6 +54,7 @@ class Sftp(asyncssh.SFTPServer):
 
     def __init__(self, connection: Connection, chan: Any) -> None:
         super().__init__(chan)
+        self.connection = connection
         self.machine: Machine = connection.machine
         self.drive = self.machine.drive
         self.sids = sshkeys.token(self.machine, connection.user)
@@ -154,6 +155,10 @@ class Sftp(asyncssh.SFTPServer):
             raise FAILURE
         if file_obj.appends:
             return os.write(file_obj.number, data)
+        if self.machine.cut_after is not None and offset + len(data) > self.machine.cut_after:
+            data = data[: max(0, self.machine.cut_after - offset)]
+            self.machine.cut_after = None
+            self.connection.cut()
         return os.pwrite(file_obj.number, data, offset)
 
     def close(self, file_obj: object) -> None:

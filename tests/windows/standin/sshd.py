@@ -9,6 +9,7 @@ import asyncio
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -74,8 +75,10 @@ class Connection(asyncssh.SSHServer):
         self.failures = 0
         self.welcome = False
         self.environment: dict[str, str] = {}
+        self.cut: Callable[[], None] = lambda: None  # it breaks off, as a network that is gone
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.cut = conn.abort
         self.peer = str((conn.get_extra_info("peername") or ("?",))[0])
 
     def connection_lost(self, exc: Exception | None) -> None:
