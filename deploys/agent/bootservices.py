@@ -212,6 +212,9 @@ class BootServices:
         if os.path.isdir(self._folder(name)):
             patiently(lambda: shutil.rmtree(self._folder(name)))
 
+    def restarts_of(self, name: str) -> int:
+        return holder.ends(self._began(name))
+
     def log_tail(self, name: str, lines: int) -> str:
         return holder.tail(self._folder(name, "log", name + ".log"), lines)
 

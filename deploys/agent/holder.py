@@ -7,6 +7,7 @@ this process's: whatever ends this process, ends everything below.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -23,7 +24,8 @@ ALREADY_HELD = 183
 def hold(path: str) -> int:
     """`path`: {"job", "command", "environment", "log", "began", "again", "pause_s"}. Ends with the command or goes on.
 
-    `began`: a file that says we did, for whoever waits. `again`: start the command again after an end.
+    `began`: a file that says we did, for whoever waits, and how often the command has ended since. `again`: start
+    the command again after an end.
     """
     with open(path, encoding="utf-8") as file:
         spec: State = json.load(file)
@@ -33,11 +35,24 @@ def hold(path: str) -> int:
         return ALREADY_HELD  # another holds it: one is enough
     with open(spec["began"], "wb"):
         pass
+    count = 0
     while True:
         code = _once(spec)
         if not spec["again"]:
             return code
+        count += 1
+        with contextlib.suppress(OSError), open(spec["began"], "w", encoding="ascii") as file:  # as with its log
+            file.write(str(count))
         time.sleep(spec["pause_s"])
+
+
+def ends(began: str) -> int:
+    """How often its command has ended, by that file."""
+    try:
+        with open(began, encoding="ascii") as file:
+            return int(file.read(20) or 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def _once(spec: State) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import json
 import os
 import platform
 import pwd
@@ -197,9 +198,16 @@ class Posix:
             os.unlink(path)
             _systemctl("daemon-reload")
 
+    def restarts_of(self, name: str) -> int:
+        return int(_show([name])[name].get("NRestarts", "0"))
+
     def log_tail(self, name: str, lines: int) -> str:
-        unit = f"{name}.service"
-        return run(["journalctl", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]).out.strip()
+        """What the service itself said; what systemd says of it only where that is all."""
+        count = str(lines * 10)  # systemd says up to six lines of each end
+        said = run(["journalctl", "--no-pager", "-o", "json", "-n", count, "-u", f"{name}.service"]).out
+        entries = [json.loads(line) for line in said.splitlines()]
+        own = [each for each in entries if each.get("_PID") != "1"] or entries
+        return "\n".join(_message(each) for each in own[-lines:]).strip()
 
 
 def _name(lookup: Callable[[int], Any], number: int) -> str:
@@ -253,7 +261,22 @@ def _systemctl(*arguments: str) -> str:
     return done.out
 
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
+def _message(entry: State) -> str:
+    """A line of the journal; bytes that are no text come as their numbers."""
+    said = entry.get("MESSAGE") or ""
+    return said if isinstance(said, str) else bytes(said).decode("utf-8", "replace")
+
+
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "MainPID",
+    "NeedDaemonReload",
+    "DropInPaths",
+    "NRestarts",
+)
 
 
 def _show(names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -13,6 +13,8 @@ from .files import Files
 from .home import Home
 from .system import Progress, State, System
 
+TOO_OFTEN = 3  # falls while somebody waits for it
+
 
 def answers(url: str, timeout_s: float) -> bool:
     """Whether something at `url` speaks HTTP and is well. No proxy: it is this machine."""
@@ -80,7 +82,7 @@ class Services:
         back = Files(self.system, self.home).put_back_unproven(list(request["inputs"]))
         if back:
             self.system.start_service(name)
-            again = "it answers again" if self._answers_within(url, request["within_s"]) else "it still does not answer"
+            again = "it still does not answer" if self._silent(name, url, request["within_s"]) else "it answers again"
             raise Refused(f"start {name}", f"{why}; {', '.join(back)} put back, {again}", "correct what changed")
         raise Refused(f"start {name}", why, "see its log on the machine, then converge again")
 
@@ -89,9 +91,10 @@ class Services:
         name, url = request["id"], request.get("answers")
         if url is None:
             return None
-        if not self._answers_within(url, request["within_s"]):
+        silent = self._silent(name, url, request["within_s"])
+        if silent:
             said = self.system.log_tail(name, 3).replace("\n", " / ")[-300:]
-            return f"it does not answer at {url} within {request['within_s']} s; it last said: {said or 'nothing'}"
+            return f"{silent}; it last said: {said or 'nothing'}"
         try:
             if request.get("ask"):
                 ask_token(request["ask"], name)
@@ -99,14 +102,17 @@ class Services:
             return refused.why
         return None
 
-    @staticmethod
-    def _answers_within(url: str, within_s: float) -> bool:
+    def _silent(self, name: str, url: str, within_s: float) -> Optional[str]:
+        """Wait for its answer. Why there is none, or None; sooner when it keeps falling over."""
         end = time.monotonic() + within_s
         while time.monotonic() < end:
             if answers(url, 2):
-                return True
-            time.sleep(0.2)
-        return False
+                return None
+            restarts = self.system.restarts_of(name)
+            if restarts >= TOO_OFTEN:
+                return f"it fell over {restarts} times"
+            time.sleep(0.3)
+        return f"it does not answer at {url} within {within_s} s"
 
     def remove(self, request: State, progress: Progress) -> State:
         name = request["id"]

@@ -81,6 +81,9 @@ class System(Protocol):
     def remove_service(self, name: str) -> None:
         """Stop it with its whole process tree and forget it."""
 
+    def restarts_of(self, name: str) -> int:
+        """How often a service of ours has ended and come again by itself since it was last started."""
+
     def log_tail(self, name: str, lines: int) -> str:
         """The last lines that the service said."""
 

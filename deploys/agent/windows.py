@@ -172,6 +172,9 @@ class Windows:
     def remove_service(self, name: str) -> None:
         self.boot.remove(name)
 
+    def restarts_of(self, name: str) -> int:
+        return self.boot.restarts_of(name)
+
     def log_tail(self, name: str, lines: int) -> str:
         return self.boot.log_tail(name, lines)
 

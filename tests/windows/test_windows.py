@@ -236,7 +236,12 @@ def test_a_service_that_falls_over_comes_again(
     system.define_service({**spec, "command": bench.command("short")})
     system.start_service(SERVICE)
     until(lambda: system.log_tail(SERVICE, 50).count("ended with 3") >= 2)
+    until(lambda: system.restarts_of(SERVICE) >= 2)
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    assert system.restarts_of(SERVICE) == 0
     system.remove_service(SERVICE)
+    assert system.restarts_of(SERVICE) == 0
 
 
 def test_a_definition_that_changed_is_seen_and_healed(bench: Bench, system: Any, spec: dict[str, Any]) -> None:

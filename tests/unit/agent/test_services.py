@@ -6,7 +6,9 @@ systemd itself does not run where these tests do: the lab's suites prove the sam
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +45,7 @@ ActiveState={active}
 DropInPaths={dropins}
 UnitFileState={enabled}
 NeedDaemonReload={reload}
+NRestarts={restarts}
 """
 
 
@@ -54,8 +57,14 @@ class Systemd:
         folder.mkdir()
 
     def shows(self, name: str, **said: str) -> None:
-        usual = {"pid": "42", "active": "active", "dropins": "", "enabled": "enabled", "reload": "no"}
+        usual = {"pid": "42", "active": "active", "dropins": "", "enabled": "enabled", "reload": "no", "restarts": "0"}
         (self.folder / f"{name}.service").write_text(SHOWN.format(name=name, **{**usual, **said}))
+
+    def said(self, *lines: str | list[int]) -> None:
+        """What the journal holds: these, and what systemd itself says after them."""
+        entries: list[dict[str, Any]] = [{"_PID": "42", "MESSAGE": each} for each in lines]
+        entries.append({"_PID": "1", "MESSAGE": "ollama.service: Failed with result 'exit-code'."})
+        (self.folder / "journal").write_text("".join(json.dumps(each) + "\n" for each in entries))
 
     @property
     def asked(self) -> list[str]:
@@ -67,8 +76,10 @@ class Systemd:
 def systemd(tmp_path: Path, put_program: Put) -> Systemd:
     state = tmp_path / "systemd"
     put_program("systemctl", SYSTEMCTL.format(state=state))
-    put_program("journalctl", "echo 'Error: bad config'; echo 'exiting'")
-    return Systemd(state)
+    put_program("journalctl", f"cat {state}/journal")
+    systemd = Systemd(state)
+    systemd.said("Error: bad config", "exiting")
+    return systemd
 
 
 @pytest.fixture
@@ -283,6 +294,15 @@ class TestHealth:
         assert systemd.asked.count("restart ollama.service") == 3
         assert look(agent, ollama=OURS)["ollama"]["inputs"] != bad  # so the next converge tries again
 
+    @pytest.mark.usefixtures("units")
+    def test_falling_over_again_and_again_is_not_waited_for(self, agent: Agent, systemd: Systemd, config: Path) -> None:
+        url, began = f"http://127.0.0.1:{closed_port()}/", time.monotonic()
+        falls = threading.Timer(1, lambda: systemd.shows("ollama", restarts="3"))
+        falls.start()
+        with pytest.raises(Refused, match="it fell over 3 times; it last said: Error: bad config / exiting"):
+            ensure(agent, inputs=self.write(agent, config, "first"), answers=url, within_s=60)
+        assert 1 <= time.monotonic() - began < 20
+
     @pytest.mark.usefixtures("systemd", "units")
     def test_sick_for_another_reason_says_so(self, agent: Agent, config: Path) -> None:
         healthy = [True]
@@ -298,6 +318,14 @@ class TestHealth:
         with pytest.raises(Refused, match="see its log on the machine"):
             ensure(agent, inputs=self.write(agent, config, "first"), answers=url, within_s=0.3)
         assert config.read_text() == "first"
+
+
+def test_what_it_said_is_its_own_if_it_said_anything(systemd: Systemd) -> None:
+    system = posix.Posix()
+    systemd.said("first", "second", [255, 104, 105])
+    assert system.log_tail("ollama", 2) == "second\n\ufffdhi"
+    systemd.said()
+    assert system.log_tail("ollama", 2) == "ollama.service: Failed with result 'exit-code'."
 
 
 def test_what_counts_as_an_answer() -> None:
