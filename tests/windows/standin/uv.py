@@ -37,6 +37,7 @@ def uv(process: Process) -> int:
         code = real.run(process, [program, *arguments], environment)
         machine.drive.make(words[-1] + r"\Scripts")
         machine.drive.write(words[-1] + r"\Scripts\python.exe", wrapped("wholepython"))
+        (machine.drive.real(words[-1]) / "lib64").unlink(missing_ok=True)  # a link, which uv makes elsewhere only
         return code
     inside = machine.drive.real(words[given]).parent.parent
     arguments[given] = str(inside / "bin" / "python")
