@@ -56,6 +56,8 @@ class Files(OneByOne):
         if hashlib.sha256(content).hexdigest() != request["sha256"]:
             raise Refused(f"write {path}", "it did not arrive whole", "converge again")
         present = self.state(path)
+        if present and present["sha256"] not in (None, request["sha256"]) and not self.home.entry("file", path):
+            self._keep_before_us(path)
         self.home.remember("file", path)  # before the change: cut off after it, we still know that it is ours
         if present and present["sha256"] == request["sha256"]:
             self._regrant(path, request)
@@ -112,7 +114,19 @@ class Files(OneByOne):
 
     def keep(self, path: str) -> None:
         """Copy the present version, with its access, to where `put_back` finds it."""
-        kept = self.home.kept(path)
+        self._copy(path, self.home.kept(path))
+
+    def _keep_before_us(self, path: str) -> None:
+        """What somebody else had under that name comes back when the data no longer names it."""
+        try:
+            self._copy(path, self._before_us(path))
+        except OSError as error:
+            raise Refused(f"keep what is in {path}", why_of(error), _fix_for(error)) from error
+
+    def _before_us(self, path: str) -> str:
+        return self.home.kept(path) + "-before"
+
+    def _copy(self, path: str, kept: str) -> None:
         descriptor, temporary = fresh(os.path.dirname(kept))
         os.close(descriptor)
         try:
@@ -127,29 +141,38 @@ class Files(OneByOne):
 
     def put_back(self, path: str) -> bool:
         """The last good version takes its name again. False when there is none."""
-        kept = self.home.kept(path)
+        sha256 = self._take_back(path, self.home.kept(path))
+        if sha256:
+            self.home.remember("file", path, unproven=False, sha256=sha256)
+        return bool(sha256)
+
+    def _take_back(self, path: str, kept: str) -> str:
+        """Have `path` be the kept copy, with its access. Gives its sha256, "" where there is no such copy."""
         before = self.home.read(os.path.join("kept", os.path.basename(kept) + ".json"))
         if not before or not os.path.exists(kept):
-            return False
+            return ""
         with open(kept, "rb") as file:
             content = file.read()
-        request = {"id": path, "sha256": hashlib.sha256(content).hexdigest(), "access": before["access"]}
-        self._replace(path, content, request, None)
-        self.home.remember("file", path, unproven=False, sha256=request["sha256"])
-        return True
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._replace(path, content, {"id": path, "sha256": sha256, "access": before["access"]}, None)
+        return sha256
 
     def put_back_unproven(self, paths: list[str]) -> list[str]:
         """Put back each of `paths` that nothing has proven good since it was written. Gives those put back."""
         return [each for each in paths if self.home.entry("file", each).get("unproven") and self.put_back(each)]
 
     def remove(self, request: State, progress: Progress) -> State:
+        """What somebody else had under that name comes back; where nobody had anything, it is gone."""
         path = request["id"]
         try:
-            for each in (path, self.home.kept(path), self.home.kept(path) + ".json"):
-                discard(each)
+            if not self._take_back(path, self._before_us(path)):
+                discard(path)
+            self.home.forget("file", path)
+            for kept in (self.home.kept(path), self._before_us(path)):
+                discard(kept)
+                discard(kept + ".json")
         except OSError as error:
             raise Refused(f"remove {path}", why_of(error), "see who has it open, then converge again") from error
-        self.home.forget("file", path)
         return {"file": {path: None}}
 
     def read(self, request: State) -> State:

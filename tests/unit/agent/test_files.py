@@ -296,6 +296,35 @@ def test_removal_takes_the_kept_version_along(agent: Agent, home: Home, tmp_path
     agent.work({"kind": "file", "id": str(path), "verb": "remove"}, no_progress)  # gone already: fine
 
 
+class TestWhatWasThereBeforeUs:
+    def test_comes_back_with_its_access(self, agent: Agent, home: Home, tmp_path: Path) -> None:
+        path = tmp_path / "sshd_config"
+        path.write_text("theirs")
+        path.chmod(0o640)
+        for text in ("v1", "v2", "v3"):
+            write(agent, path, text)
+        agent.work({"kind": "file", "id": str(path), "verb": "remove"}, no_progress)
+        assert path.read_text() == "theirs"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert list(Path(home.folder("kept")).iterdir()) == []
+        assert home.manifest() == []
+
+    def test_is_kept_though_the_first_try_was_refused(self, agent: Agent, tmp_path: Path) -> None:
+        path = tmp_path / "f"
+        path.write_text("theirs")
+        refused(agent, path, "v1", check=["/bin/false"])
+        write(agent, path, "v2")
+        agent.work({"kind": "file", "id": str(path), "verb": "remove"}, no_progress)
+        assert path.read_text() == "theirs"
+
+    def test_what_was_right_already_is_ours_and_leaves(self, agent: Agent, tmp_path: Path) -> None:
+        path = tmp_path / "f"
+        path.write_text("v1")
+        write(agent, path, "v1")
+        agent.work({"kind": "file", "id": str(path), "verb": "remove"}, no_progress)
+        assert not path.exists()
+
+
 @pytest.mark.parametrize("text", ["A=1\nB=two=2\n# note\nnothing\n", "", "=\n", "É=ü\r\n\x0bX=1"])
 def test_read_gives_text_or_fingerprints(text: str, agent: Agent, tmp_path: Path) -> None:
     path = tmp_path / "f"
