@@ -284,6 +284,6 @@ def _show(names: Sequence[str]) -> dict[str, dict[str, str]]:
     said = _systemctl("show", "--property", ",".join(PROPERTIES), *(f"{name}.service" for name in names))
     shown = {}
     blocks = said.strip().split("\n\n")
-    for name, block in zip(names, blocks, strict=False):
+    for name, block in zip(names, blocks):
         shown[name] = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
     return shown

@@ -145,7 +145,9 @@ AGENT = [path for path in PYTHON if part_of(path) == "agent"]
 class TestAgent:
     @pytest.mark.parametrize("path", AGENT, ids=ids)
     def test_is_python_3_9(self, path: Path) -> None:
-        ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+        tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+        calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
+        assert not [each for each in calls if each.func.id == "zip" and each.keywords], "its zip knows no `strict`"  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("path", AGENT, ids=ids)
     def test_needs_the_standard_library_alone(self, path: Path) -> None:
