@@ -167,7 +167,10 @@ class Undo:
                 time.sleep(POLL_S)
 
     def _due(self, record: State) -> bool:
-        return bool(record["boot"] != self.system.this_boot() or time.monotonic() >= record["until"])
+        """Overdue; or the machine has restarted, which its clock shows too: it began anew."""
+        left_s = record["until"] - time.monotonic()
+        restarted = record["boot"] != self.system.this_boot() or left_s > START_S + record["within_s"]
+        return bool(restarted or left_s <= 0)
 
     def _guarded(self, record: State) -> bool:
         """Whether somebody watches it, or has only just been told to."""

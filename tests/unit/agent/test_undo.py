@@ -141,6 +141,16 @@ def test_what_a_killed_process_left_half_undone_is_finished(machine: Agent, conf
     assert not config.exists()
 
 
+def test_a_restart_shows_by_the_clock_too(machine: Agent, config: Path) -> None:
+    """Where the system cannot tell one boot from another, it would wait for as long as the machine was up before."""
+    write(machine, config, "bad\n")
+    record = machine.home.read("undo/open.json")
+    machine.home.write("undo/open.json", {**record, "until": record["until"] + 30 * 86400})
+    machine.look({})
+    assert outcome(machine) == "undone"
+    assert not config.exists()
+
+
 def test_access_alone_needs_no_guard(machine: Agent, config: Path, tmp_path: Path) -> None:
     write(machine, config, "good\n")
     outcome(machine, keep=True)
