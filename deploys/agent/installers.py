@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Optional
 
@@ -30,11 +31,14 @@ def installed(name: str) -> Optional[str]:
     for place in UNINSTALL:
         for key in win32.subkeys(place):
             values = {word.lower(): data for word, (_, data) in (win32.values(f"{place}\\{key}") or {}).items()}
-            shown = str(values.get("displayname", "")).lower()
-            version = str(values.get("displayversion", ""))
-            if shown == name.lower() or shown.startswith(f"{name.lower()} ") or shown == f"{name} {version}".lower():
-                return version
+            if _is_called(name, str(values.get("displayname", ""))):
+                return str(values.get("displayversion", ""))
     return None
+
+
+def _is_called(name: str, shown: str) -> bool:
+    """Whether a program is listed under that name: alone, or with its version or kind behind it, but no other word."""
+    return bool(re.fullmatch(re.escape(name) + r"( (version )?v?[\d(].*)?", shown, re.IGNORECASE))
 
 
 class Installers:

@@ -315,6 +315,26 @@ def test_an_installer(
     assert kind.look("Program") == {"version": "1.2", "restart": False}
 
 
+@pytest.mark.parametrize(
+    ("shown", "is_it"),
+    [
+        ("Program", True),
+        ("program 24.09 (x64)", True),
+        ("Program version 1.2", True),
+        ("Program v2", True),
+        ("Program (64-bit)", True),
+        ("Program Update", False),
+        ("Program Helper 1.2", False),
+        ("Programs", False),
+    ],
+)
+def test_a_program_by_its_listed_name(bench: StandInBench, machine: Machine, shown: str, is_it: bool) -> None:
+    """`Windows Subsystem for Linux Update` is another program than `Windows Subsystem for Linux`."""
+    machine.registry.set(UNINSTALL + r"\{44E83376}_is1", "DisplayName", SZ, shown)
+    machine.registry.set(UNINSTALL + r"\{44E83376}_is1", "DisplayVersion", SZ, "1.2")
+    assert bench.load("installers").installed("Program") == ("1.2" if is_it else None)
+
+
 def test_a_package_of_windows_installer(
     bench: StandInBench, machine: Machine, order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
