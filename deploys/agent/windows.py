@@ -133,11 +133,15 @@ class Windows:
     # -- containers
     def docker(self) -> State:
         """Docker Desktop's own place; its engine by name, as contexts belong to the user who started it; a
-        configuration without `credsStore`: that asks the credentials of a logon session, and SSH's has none."""
+        configuration without `credsStore`: that asks the credentials of a logon session, and SSH's has none.
+
+        It looks for Compose in PROGRAMDATA before PROGRAMFILES, where every user may put one that SYSTEM then runs.
+        """
         programs = os.environ.get("PROGRAMFILES", r"C:\Program Files")
         environment = {
             "DOCKER_HOST": "npipe:////./pipe/dockerDesktopLinuxEngine",
             "DOCKER_CONFIG": os.path.join(self.home, "docker"),
+            "PROGRAMDATA": self.home,
         }
         place = rf"{programs}\Docker\Docker\resources\bin"
         return {"folders": [place], "environment": environment, "patience_s": DOCKER_START_S, "fixes": DOCKER_FIXES}

@@ -122,6 +122,7 @@ def test_the_engine_is_reached_past_the_users_profile(kind: Kind, docker: Docker
     for each in docker.seen:
         assert each.environment["DOCKER_HOST"] in dockerdesktop.PIPES
         assert each.environment["DOCKER_CONFIG"] == rf"{HOME}\docker"
+        assert each.environment["PROGRAMDATA"] == HOME, "its plugins come from where only administrators write"
     assert not machine.drive.exists(rf"{HOME}\docker\config.json")
     assert not [each for each in docker.asked if each[0] == "desktop"]  # `docker desktop start` hangs from here
 
