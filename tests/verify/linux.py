@@ -179,13 +179,16 @@ class Linux(Machine):
         paths = quoted(*dict.fromkeys(["/", *declared, *noted]))
         pids = sorted({pid for each in self.listeners for _, pid in each.programs})
         directories = quoted(*place.managed_directories(self.expected))
+        installed = wanted.packages(self.expected)
+        packages = f"-path {quoted(installed)} -prune -o " if installed else ""
         commands = {
             "stat": f"stat {parse.STAT} -- {paths}",
             "sha256sum": f"sha256sum -- {paths}",
             "cgroups": f'for pid in {quoted(*pids)}; do echo "$pid" $(cat "/proc/$pid/cgroup"); done',
             "docker-nobody": self._inspect_all(NOBODY),
             # What any user may read, found and read as one who may nothing else.
-            "readable": f"{NOBODY} find {directories} -xdev -type f -readable -size -{LARGEST_READ_KB}k -print0 "
+            "readable": f"{NOBODY} find {directories} -xdev {packages}-type f -readable "
+            f"-size -{LARGEST_READ_KB}k -print0 "
             f"2>/dev/null | {NOBODY} tar --null --files-from=- --absolute-names -czf - | base64 -w 0",
         }
         if "ollama" in self.expected:

@@ -34,7 +34,8 @@ def first(machine: Expected, scratch: str) -> dict[str, str]:
     if "ollama" in machine:
         commands["release"] = f"robocopy {quoted(release(machine))} NUL {LIST}"
     for number, root in enumerate(place.roots(machine)):
-        commands[f"below-{number}"] = f"robocopy {quoted(root)} NUL {LIST} /MAX:{LARGEST_READ}"
+        packages = f" /XD {quoted(wanted.packages(machine))}" if wanted.packages(machine) else ""
+        commands[f"below-{number}"] = f"robocopy {quoted(root)} NUL {LIST} /MAX:{LARGEST_READ}{packages}"
         commands |= access(f"below-{number}", root, scratch, " /T")
     held = [("services", each.name) for each in wanted.services(machine)]
     for kind, name in held + [("tasks", each["name"]) for each in wanted.things(machine, "tasks")]:

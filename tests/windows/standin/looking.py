@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import ntpath
+import os
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import security
@@ -36,12 +38,12 @@ def _say(process: Process, *lines: str) -> None:
 
 
 def below(machine: Machine, path: str) -> list[str]:
-    """The path and all below it."""
-    found = [path]
-    real = machine.drive.real(path)
-    for each in sorted(real.iterdir()) if real.is_dir() else ():
-        found += below(machine, f"{path}\\{each.name}")
-    return found
+    """The path and all below it, without links, which only programs below make."""
+    found, real = [path], machine.drive.real(path)
+    for folder, folders, files in os.walk(real):
+        above = "\\".join([path, *Path(folder).relative_to(real).parts])
+        found += [f"{above}\\{name}" for name in folders + files if not Path(folder, name).is_symlink()]
+    return sorted(found)
 
 
 def saved_access(process: Process, path: str, options: list[str]) -> int:
@@ -60,7 +62,7 @@ def saved_access(process: Process, path: str, options: list[str]) -> int:
 
 
 def robocopy(process: Process) -> int:
-    """`robocopy DIR NUL /L /E /BYTES /TS /FP ...`: size, UTC time and whole path of each file; exit 1 or 0."""
+    """`robocopy DIR NUL /L /E /BYTES /TS /FP ... [/XD DIR]`: size, UTC time and path of each file; exit 1 or 0."""
     machine = process.machine
     source = process.arguments[0]
     most = next((int(each[5:]) for each in process.arguments if each.upper().startswith("/MAX:")), 1 << 62)
@@ -68,7 +70,11 @@ def robocopy(process: Process) -> int:
         _say(process, "", f"ERROR 2 (0x00000002) {source}")
         return 16
     found = 0
+    words = [each.upper() for each in process.arguments]
+    left_out = process.arguments[words.index("/XD") + 1].lower() + "\\" if "/XD" in words else None
     for path in below(machine, source):
+        if left_out and path.lower().startswith(left_out):
+            continue
         real = machine.drive.real(path)
         if real.is_file() and real.stat().st_size <= most:
             moment = time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime(int(real.stat().st_mtime)))

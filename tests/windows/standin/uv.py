@@ -57,7 +57,8 @@ def python(process: Process) -> int:
     home = process.environment.get("USERPROFILE", "")
     if home:
         passed["HOME"] = str(machine.drive.real(home))
-    return real.run(process, [BASE, "-c", AS_NAMED, BASE, str(named), *arguments], passed)
+    # -B: whoever runs here may not write beside our programs, which below it could
+    return real.run(process, [BASE, "-c", AS_NAMED, BASE, str(named), "-B", *arguments], passed)
 
 
 def _counts(name: str) -> bool:
