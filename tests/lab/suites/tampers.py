@@ -206,10 +206,4 @@ ON_WINDOWS = {
         [r"file C:\ProgramData\ssh\sshd_config"],
         "sshd_config",
     ),
-    "a feature switched off": Tamper(
-        "apex",
-        _says("feature", name="VirtualMachinePlatform", state="Disabled"),
-        ["feature VirtualMachinePlatform"],
-        "VirtualMachinePlatform",
-    ),
 }
