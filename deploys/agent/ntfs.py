@@ -9,9 +9,15 @@ from . import sddl, win32
 from .errors import Refused
 from .patience import patiently
 
+JUNCTION = 0xA0000003
+
 
 def secure(path: str, wanted: sddl.Descriptor) -> None:
-    """Set owner and access list, and read them back."""
+    """Set owner and access list, and read them back. Not through a link: every user may make one that leads away."""
+    there = os.lstat(path)
+    if stat.S_ISLNK(there.st_mode) or getattr(there, "st_reparse_tag", 0) == JUNCTION:
+        fix = "remove that link, or name the place that it leads to in group_data"
+        raise Refused(f"set the access of {path}", "it is a link to another place", fix)
     win32.set_security(path, sddl.render(wanted))
     found = sddl.parse(win32.security(path))
     if found._replace(protected=True) != wanted._replace(protected=True):

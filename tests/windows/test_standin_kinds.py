@@ -238,6 +238,17 @@ def test_listeners_with_their_owners(bench: StandInBench, machine: Machine, refu
         bench.load("sockets").listeners()
 
 
+# -- directories
+def test_access_is_not_given_through_a_link(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    """Whoever made it before us would choose whose access we change."""
+    machine.drive.make(r"C:\Windows\Fonts")
+    machine.drive.real(r"C:\litellm").symlink_to(machine.drive.real(r"C:\Windows\Fonts"))
+    before = machine.drive.descriptor(r"C:\Windows\Fonts")
+    with pytest.raises(refused, match="link to another place"):
+        bench.load("windows").Windows().grant(r"C:\litellm", "everyone")
+    assert machine.drive.descriptor(r"C:\Windows\Fonts") == before
+
+
 # -- installers
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[str, str]]:
