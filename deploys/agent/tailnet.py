@@ -14,7 +14,7 @@ from .system import Progress, State, System
 def _tailscale(*arguments: str) -> Done:
     program = find("tailscale")
     if not program:
-        raise Refused("ask Tailscale", "it is not installed", "run scripts/bootstrap.sh on that machine")
+        raise Refused("ask Tailscale", "it is not installed", "run its bootstrap script there (scripts/)")
     return run([program, *arguments], timeout_s=30)
 
 

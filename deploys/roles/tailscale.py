@@ -20,7 +20,7 @@ def healthy() -> None:
     wanted: Tailnet = host.data.tailnet
     found = itself(host)["tailnet"]
     if found is None:
-        raise Stop("Tailscale is not installed or does not answer: run scripts/bootstrap.sh there")
+        raise Stop("Tailscale is not installed or does not answer: run its bootstrap script there (scripts/)")
     if found["state"] != "Running" or not found["address"]:
         raise Stop(f"Tailscale is {found['state']}, not Running: log in with `tailscale up` there")
     if older(found["version"], wanted.oldest_version):
