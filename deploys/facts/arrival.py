@@ -48,6 +48,8 @@ def bring(host: Host, agent: Agent) -> None:
             "(ssh_user in inventory.py), and see that nobody has a file there open"
         ) from error
     except OSError as error:
+        if channel.is_gone(host, error):
+            raise channel.broke(error) from error
         fix = "free some disk space there, then converge again"
         raise Unreachable(f"the agent could not be brought into {agent.home} ({channel.why(error)}): {fix}") from error
     except channel.BROKEN as error:
@@ -214,6 +216,8 @@ def stage(host: Host, agent: Agent, request: str) -> str:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if channel.is_gone(host, error):
+            raise channel.broke(error) from error
         fix = "free some disk space there, then converge again"
         raise Unreachable(f"a change could not be brought into {staged} ({channel.why(error)}): {fix}") from error
     except channel.BROKEN as error:

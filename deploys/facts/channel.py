@@ -16,6 +16,7 @@ from typing import Any
 from paramiko import SSHException
 from paramiko.sftp_client import SFTPClient
 from pyinfra.api import Host
+from pyinfra.api.exceptions import ConnectError
 
 
 class Unreachable(Exception):
@@ -23,11 +24,18 @@ class Unreachable(Exception):
 
 
 BROKEN = (OSError, EOFError, SSHException)
+SILENCE_S = 60.0  # a network that goes without a word
 NO_STATUS = -1  # paramiko's own: the channel was closed before one came
 
 
 def broke(error: BaseException) -> Unreachable:
     return Unreachable(f"the connection broke ({type(error).__name__}: {error}): converge again")
+
+
+def is_gone(host: Host, error: OSError) -> bool:
+    """Whether that error of SFTP tells of the connection, not of a file."""
+    transport = _connector(host).client.get_transport()
+    return isinstance(error, TimeoutError) or transport is None or not transport.is_active()
 
 
 def run(host: Host, line: str, stdin: str, timeout_s: int | None = None) -> tuple[bool, str, str]:
@@ -65,6 +73,10 @@ class Files:
             self.sftp: SFTPClient = _connector(host).get_file_transfer_connection()
         except BROKEN as error:
             raise broke(error) from error
+        except ConnectError as error:  # pyinfra's word for whatever SSH said
+            fix = "converge again; if it stays, see the line `Subsystem sftp sftp-server.exe` in its sshd_config"
+            raise Unreachable(f"its sshd gives no SFTP ({last_line(str(error.__cause__ or error))}): {fix}") from error
+        self.sftp.get_channel().settimeout(SILENCE_S)
 
     @staticmethod
     def name(path: str) -> str:

@@ -69,7 +69,7 @@ def command(host: Host, verb: str) -> str:
 def run(host: Host, line: str | StringCommand, stdin: str, timeout_s: int | None = None) -> tuple[bool, str, str]:
     """One exec on the machine, as pyinfra's global arguments in its data say. (ok, stdout, stderr)"""
     if _agent(host).runtime:
-        return channel.run(host, str(line), stdin, timeout_s)
+        return channel.run(host, str(line), stdin, timeout_s or host.data.get("_timeout"))
     arguments, _ = pop_global_arguments(host.state, host, {})
     given: dict[str, Any] = dict(arguments)
     connector = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}

@@ -111,6 +111,17 @@ class Control:
             found = drive.descriptors[key]
             drive.descriptors[key] = security.Descriptor(found.owner, found.aces, False)
 
+    def seek(self, text: str) -> None:
+        """From now on every file that holds this text is written down, with who may read it: see `found`."""
+        self._machine.drive.sought, self._machine.drive.holding = text.encode(), {}
+
+    def found(self, path: str = "") -> dict[str, list[str]]:
+        """{file: each access that it had while it held what is sought}; `path` has just been seen to hold it."""
+        if path:
+            with contextlib.suppress(OSError):  # it is gone already, and was noted then
+                self._machine.drive.note(path)
+        return {name: sorted(each) for name, each in list(self._machine.drive.holding.items())}
+
     def files(self, below: str = "C:", content: bool = True) -> dict[str, Any]:
         """{path: {"sddl", "sha256", "bytes"}}; folders without the two last."""
         drive, found = self._machine.drive, {}

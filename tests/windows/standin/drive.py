@@ -31,6 +31,7 @@ ERRNO |= {145: errno.ENOTEMPTY, 267: errno.ENOTDIR, 112: errno.ENOSPC, 1307: err
 ERRNO |= {17: errno.EXDEV, 123: errno.EINVAL, 206: errno.ENOENT, 22: errno.EINVAL, 87: errno.EINVAL}
 TEXTS = {2: "The system cannot find the file specified", 5: "Access is denied", 145: "The directory is not empty"}
 TEXTS |= {32: "The process cannot access the file because it is being used by another process", 112: "The disk is full"}
+TEXTS |= {123: "The filename, directory name, or volume label syntax is incorrect"}
 TEXTS |= {3: "The system cannot find the path specified", 183: "Cannot create a file when that file already exists"}
 
 
@@ -42,8 +43,9 @@ def error(number: int, path: str = "", other: str | None = None) -> OSError:
     return problem  # type: ignore[no-any-return]
 
 
+MANY = 1 << 22  # bytes: a secret is in no larger file
 FROM_ERRNO = {errno.ENOENT: 2, errno.EACCES: 5, errno.EPERM: 5, errno.EEXIST: 183, errno.ENOTEMPTY: 145}
-FROM_ERRNO |= {errno.ENOTDIR: 3, errno.EISDIR: 5, errno.ENOSPC: 112, errno.EXDEV: 17}
+FROM_ERRNO |= {errno.ENAMETOOLONG: 123, errno.ENOTDIR: 3, errno.EISDIR: 5, errno.ENOSPC: 112, errno.EXDEV: 17}
 
 
 def translated(problem: OSError, path: str, other: str | None = None) -> OSError:
@@ -63,6 +65,8 @@ class Drive:
         self.full = False
         self.locked: set[str] = set()  # opened by a program that shares nothing
         self.loaded: set[str] = set()  # executables that run
+        self.sought = b""  # a secret that a test planted
+        self.holding: dict[str, set[str]] = {}  # the files that held it, each with every access it had meanwhile
         self.uploads: list[str] = []  # what sftp-server writes just now: it shares writing only
 
     # -- names
@@ -120,6 +124,12 @@ class Drive:
         return False
 
     # -- access
+    def note(self, path: str) -> None:
+        """Write down who may read it, if it holds what is sought: before each change of its access or its name."""
+        real = self.real(path)
+        if self.sought and real.is_file() and real.stat().st_size < MANY and self.sought in real.read_bytes():
+            self.holding.setdefault(path, set()).add(security.render(self.descriptor(path), ""))
+
     def descriptor(self, path: str) -> Descriptor:
         key = self.key(path)
         if key not in self.descriptors:
@@ -146,6 +156,7 @@ class Drive:
             raise error(5, path)
         if new.owner and new.owner not in sids and not restore:
             raise error(1307, path)
+        self.note(path)
         owner = new.owner or old.owner
         self.descriptors[self.key(path)] = security.normalised(Descriptor(owner, new.aces, protected=True))
         self._propagate(path)
@@ -204,6 +215,7 @@ class Drive:
             self.may_create(target, sids, self.real(source).is_dir())
         if self.dice.random() < self.unreliable:
             raise error(5, source, target)
+        self.note(source)
         moved = self._taken(source)
         self._taken(target)
         real = self.real(target)
@@ -230,11 +242,15 @@ class Drive:
 
     def delete(self, path: str, sids: frozenset[str]) -> None:
         real = self.real(path)
+        if real.is_symlink():  # Windows has none here: a program below made it, and it counts for nothing
+            real.unlink()
+            return
         if not real.exists():
             raise error(2 if real.parent.exists() else 3, path)
         if self.is_open(path):
             raise error(32 if real.is_file() else 5, path)
         self.may_delete(path, sids)
+        self.note(path)
         try:
             real.rmdir() if real.is_dir() else real.unlink()
         except OSError as problem:

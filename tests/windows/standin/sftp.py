@@ -54,7 +54,7 @@ class Sftp(asyncssh.SFTPServer):
 
     def __init__(self, connection: Connection, chan: Any) -> None:
         super().__init__(chan)
-        self.connection = connection
+        self.cut = connection.cut
         self.machine: Machine = connection.machine
         self.drive = self.machine.drive
         self.sids = sshkeys.token(self.machine, connection.user)
@@ -158,7 +158,7 @@ class Sftp(asyncssh.SFTPServer):
         if self.machine.cut_after is not None and offset + len(data) > self.machine.cut_after:
             data = data[: max(0, self.machine.cut_after - offset)]
             self.machine.cut_after = None
-            self.connection.cut()
+            self.cut()
         return os.pwrite(file_obj.number, data, offset)
 
     def close(self, file_obj: object) -> None:
