@@ -2,7 +2,7 @@
 
 Tasks, not Windows services: Ollama and LiteLLM are ordinary programs that do not speak to the service manager, and a
 wrapper that does would be one more program to trust. `system` is SYSTEM; `own` is LOCAL SERVICE, which has no password
-and no rights to speak of.
+and no rights to speak of. One that has secrets is NETWORK SERVICE, its like: those without shall not read them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .system import State
 START_S = 30.0
 LOCAL_SERVICE = "S-1-5-19"
 ACCOUNTS = {"system": ("system", ""), "own": ("local service", LOCAL_SERVICE)}  # name for a task, SID to let in
+WITH_SECRETS = ("network service", "S-1-5-20")
 PAUSE_S = 2
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -83,15 +84,20 @@ class BootServices:
         holding = [*schedule.interpreter(os.path.join(folder, "holder.pyz")), "hold", os.path.join(folder, "hold.json")]
         return {
             "description": spec["description"],
-            "account": ACCOUNTS[spec["account"]][0],
+            "account": self._account(spec)[0],
             "triggers": [{"at": "boot"}],
             "actions": [holding],
             "limit_s": 0,
         }
 
+    @staticmethod
+    def _account(spec: State) -> tuple[str, str]:
+        """As in ACCOUNTS."""
+        return WITH_SECRETS if spec["account"] == "own" and spec.get("secrets") else ACCOUNTS[spec["account"]]
+
     def _who(self, spec: State) -> str:
         """The SID that must be let in besides administrators and SYSTEM; "" for none."""
-        return ACCOUNTS[spec["account"]][1]
+        return self._account(spec)[1]
 
     def _order(self, spec: State) -> bytes:
         """What the holder reads."""

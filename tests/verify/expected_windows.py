@@ -12,16 +12,15 @@ from .expected import WantedFile, gateway_files, in_container, services, things
 from .windows_parse import joined
 
 TASKS = "\\llm-harness\\"
-SYSTEM, LOCAL_SERVICE = "S-1-5-18", "S-1-5-19"
+SYSTEM, LOCAL_SERVICE, NETWORK_SERVICE = "S-1-5-18", "S-1-5-19", "S-1-5-20"
 ACCOUNTS = {"system": SYSTEM, "own": LOCAL_SERVICE}
+NAMES = {LOCAL_SERVICE: "LOCAL SERVICE", NETWORK_SERVICE: "NETWORK SERVICE"}
 
 # Access in the words of `windows_parse.access`.
 PRIVATE = "SYSTEM everything, administrators everything"
 OPEN_FILE = f"{PRIVATE}, users reads"
 OPEN_DIRECTORY = f"{PRIVATE}, users runs"
 LENT = "SYSTEM everything, a person reads, administrators everything"
-OWN_RUNS = f"LOCAL SERVICE runs, {PRIVATE}"
-OWN_CHANGES = f"LOCAL SERVICE changes, {PRIVATE}"
 HANDED_DOWN = "{}; not cut off from the folder above"
 
 
@@ -48,19 +47,29 @@ def files(machine: Expected) -> Iterator[WantedFile]:
         for name in gateway_files(machine):
             yield WantedFile(ntpath.join(home, *name.split("/")), OPEN_FILE)
     for service in services(machine):
-        yield from _held(held_folder(machine, "services", service.name), service.account)
+        account = account_of(service.account, service.secrets)
+        yield from _held(held_folder(machine, "services", service.name), account)
         if service.secrets:
-            yield WantedFile(secrets_copy(machine, service.name), handed_down(OWN_RUNS))
+            yield WantedFile(secrets_copy(machine, service.name), handed_down(_and(account, "runs")))
         if service.state:
-            access = OWN_CHANGES if service.account == "own" else PRIVATE
-            yield WantedFile(service.state, access, "directory")
+            yield WantedFile(service.state, _and(account, "changes"), "directory")
     for task in things(machine, "tasks"):
         if task["account"] in ACCOUNTS:
-            yield from _held(held_folder(machine, "tasks", task["name"]), task["account"])
+            yield from _held(held_folder(machine, "tasks", task["name"]), ACCOUNTS[task["account"]])
+
+
+def account_of(account: str, secrets: str) -> str:
+    """The SID that a service of ours runs as: the secrets of one are not for another, so they have an own one."""
+    return NETWORK_SERVICE if account == "own" and secrets else ACCOUNTS[account]
+
+
+def _and(account: str, verb: str) -> str:
+    """PRIVATE, and what an account without rights may do."""
+    return f"{NAMES[account]} {verb}, {PRIVATE}" if account in NAMES else PRIVATE
 
 
 def _held(folder: str, account: str) -> Iterator[WantedFile]:
-    access = OWN_RUNS if account == "own" else PRIVATE
+    access = _and(account, "runs")
     yield WantedFile(folder, access, "directory")
     for name in ("hold.json", "holder.pyz"):
         yield WantedFile(ntpath.join(folder, name), handed_down(access))
@@ -129,7 +138,9 @@ def definition(
     """
     name = spec["name"]
     folder = held_folder(machine, place, name)
-    account = ACCOUNTS.get(spec["account"]) or accounts.get(spec["account"], spec["account"])
+    account = accounts.get(spec["account"], spec["account"])
+    if spec["account"] in ACCOUNTS:
+        account = account_of(spec["account"], spec.get("secrets", ""))
     environment = dict(spec["environment"])
     if "HOME" in environment:
         environment.setdefault("USERPROFILE", environment["HOME"])

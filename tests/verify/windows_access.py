@@ -15,6 +15,7 @@ NAMES = {
 }
 KNOWN = {
     **{"S-1-5-18": "SYSTEM", "S-1-5-32-544": "administrators", "S-1-5-32-545": "users", "S-1-5-19": "LOCAL SERVICE"},
+    "S-1-5-20": "NETWORK SERVICE",
     **{"S-1-5-11": "authenticated users", "S-1-1-0": "everyone", "S-1-3-0": "whoever creates"},
     **{"S-1-5-114": "local administrators"},
 }

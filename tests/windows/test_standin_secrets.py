@@ -55,7 +55,8 @@ def test_the_service_alone_gets_them(bench: StandInBench, system: Any, spec: dic
     handed = machine.drive.descriptor(place)
     assert bench.read(place) == b"KEY=first\n"
     assert security.allows(handed, sids, security.READ)
-    assert not security.allows(handed, frozenset({"S-1-1-0", "S-1-5-32-545"}), security.READ), "no other user"
+    for others in (frozenset({"S-1-1-0", "S-1-5-32-545"}), machine.token(security.LOCAL_SERVICE)):
+        assert not security.allows(handed, others, security.READ), "no other user, and no other service of ours"
     assert not security.allows(machine.drive.descriptor(rf"{bench.home}\services\{SERVICE}"), sids, security.ADD_FILE)
     assert not security.allows(machine.drive.descriptor(SECRET), sids, security.READ), "the file itself stays closed"
     assert look(system)["intact"]

@@ -200,7 +200,7 @@ PLANTED = "D:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIIOID;GA;;;CO)(A;OICIID
         (
             "D:AI(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1200a9;;;LS)",
             False,
-            expected_windows.handed_down(expected_windows.OWN_RUNS),
+            expected_windows.handed_down(f"LOCAL SERVICE runs, {expected_windows.PRIVATE}"),
         ),
     ],
 )

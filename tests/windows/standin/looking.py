@@ -114,5 +114,6 @@ def account_of(process: Process) -> str:
     machine = process.machine
     if not process.sids:
         return machine.shown(security.SYSTEM)
-    own = (security.SYSTEM, security.LOCAL_SERVICE, *(each for each in process.sids if each.startswith("S-1-5-21-")))
+    service = (security.LOCAL_SERVICE, security.NETWORK_SERVICE)
+    own = (security.SYSTEM, *service, *(each for each in process.sids if each.startswith("S-1-5-21-")))
     return machine.shown(next((each for each in own if each in process.sids), security.SYSTEM))

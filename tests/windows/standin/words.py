@@ -129,6 +129,7 @@ GROUPS_IN_GERMAN = {
     "S-1-5-11": ("NT-AUTORITÄT", "Authentifizierte Benutzer"),
     "S-1-5-18": ("NT-AUTORITÄT", "SYSTEM"),
     "S-1-5-19": ("NT-AUTORITÄT", "Lokaler Dienst"),
+    "S-1-5-20": ("NT-AUTORITÄT", "Netzwerkdienst"),
     "S-1-1-0": ("", "Jeder"),
 }
 
