@@ -60,6 +60,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
     if gateway and ollama and gateway.port == ollama.port:
         raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
     _check_engine_is_shut(name, ollama, data.get("firewall_rules", ()))
+    _check_way_in(name, data.get("ssh"), data.get("system_services", ()))
     _check_gpu(name, data.get("gpu"), models)
     check_routes(name, lanes, routes)
 
@@ -113,4 +114,14 @@ def _check_engine_is_shut(machine: str, ollama: Ollama | None, rules: Sequence[F
             raise Nonsense(
                 f"{machine}: firewall rule {rule.name!r} opens port {ollama.port}: Ollama stays on loopback, "
                 "the gateway is its door"
+            )
+
+
+def _check_way_in(machine: str, ssh: Ssh | None, services: Sequence[SystemService]) -> None:
+    """Nobody could come back and undo it."""
+    ways = {"tailscale", ssh.service.lower() if ssh else ""}
+    for each in services:
+        if each.name.lower() in ways and (not each.running or each.start in ("manual", "disabled")):
+            raise Nonsense(
+                f"{machine}: system_services lets {each.name} stop, or not start with the machine: it is the way in"
             )

@@ -11,7 +11,7 @@ import pytest
 from deploys import system_schema
 from deploys.docker_schema import DockerDesktop
 from deploys.machine_schema import check_machine
-from deploys.schema import Data, Nonsense, Ollama, Release
+from deploys.schema import Data, Nonsense, Ollama, Release, Ssh
 from deploys.system_schema import (
     TAILNET,
     Feature,
@@ -128,6 +128,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "the engine opened": (
         {"ollama": OLLAMA, "firewall_rules": [FirewallRule("x", ports=(11434,))]},
         "apex: firewall rule 'x' opens port 11434: Ollama stays on loopback, the gateway is its door",
+    ),
+    "sshd stopped": (
+        {"ssh": Ssh("/x", service="sshd"), "system_services": [SystemService("SSHD", running=False)]},
+        "apex: system_services lets SSHD stop, or not start with the machine: it is the way in",
+    ),
+    "a tailnet that does not start": (
+        {"system_services": [SystemService("Tailscale", start="manual")]},
+        "apex: system_services lets Tailscale stop, or not start with the machine: it is the way in",
     ),
 }
 
