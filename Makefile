@@ -30,8 +30,8 @@ code_file = .desk/exit-$(1)-$$PPID
 code = $(shell cat $(code_file) 2>/dev/null && rm -f $(code_file))
 end_with = $(if $(filter-out 0,$(1)),$(if $(filter 1,$(1)),@exit 1,$(run)$(if $(filter 130,$(1)),kill -INT $$PPID,exit $(1))))
 
-.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows cover-windows test-lab bench-converge \
-	bench-distance
+.PHONY: help setup lock check lab lab-down $(DESK_COMMANDS) test test-unit test-windows cover-windows test-lab test-lab-windows \
+	bench-converge bench-distance
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,19 +81,27 @@ $(ran): ran-%:
 	$(run)mkdir -p .desk; if [ -x $(PYTHON) ]; then env -u MAKEFLAGS -u MFLAGS $(desk) $*; \
 		else echo 'there is no .venv here: run `make setup`' >&2; false; fi; echo $$? >$(call code_file,$*)
 
-test: test-unit test-windows test-lab ## everything: unit tests, the Windows half, then the lab's suites
+test: test-unit test-windows test-lab test-lab-windows ## everything but the long half of the lab with a Windows Apex
 
-test-unit: setup ## without machines, under a minute
-	@$(PYTHON) -m pytest -n 4 tests/unit
+# Unit tests that have a whole stand-in Windows machine under them.
+ON_STANDINS := $(addprefix tests/unit/,core/test_system.py core/test_system_programs.py verify/test_windows_machine.py)
 
-test-windows: setup ## the agent's Windows half against stand-ins of Windows
-	@$(PYTHON) -m pytest -n 2 tests/windows
+test-unit: setup ## without machines, about a minute
+	@$(PYTHON) -m pytest -n 4 tests/unit $(ON_STANDINS:%=--ignore=%)
+
+test-windows: setup ## everything that has stand-ins of Windows under it
+	@$(PYTHON) -m pytest -n 2 tests/windows $(ON_STANDINS)
 
 cover-windows: setup ## how much of the agent's Windows half the stand-ins' tests run; fails below 95 %
 	@$(PYTHON) -m tests.windows.cover
 
 test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
+
+# Apex is made anew as a Windows machine; `make test-lab APEX=windows` runs all suites on it.
+test-lab-windows: setup ## Apex is Windows: from bare to an answer, nothing to change, one change, a sick gateway
+	@APEX=windows $(desk) lab
+	@LAB=1 $(PYTHON) -m pytest tests/lab/suites/test_1* tests/lab/suites/test_2* tests/lab/suites/test_4*
 
 bench-converge: setup ## LAB=1: a converge that changes nothing, beside Ansible's
 	@$(PYTHON) -m tests.bench.converge
