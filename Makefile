@@ -95,7 +95,8 @@ test-windows: setup ## everything that has stand-ins of Windows under it
 cover-windows: setup ## how much of the agent's Windows half the stand-ins' tests run; fails below 95 %
 	@$(PYTHON) -m tests.windows.cover
 
-test-lab: lab ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
+test-lab: setup ## the lab comes up (if it is not), then end to end, tamper, faults, rebuild
+	@APEX=$(or $(APEX),linux) $(desk) lab
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
 
 # Apex is made anew as a Windows machine; `make test-lab APEX=windows` runs all suites on it.
