@@ -200,7 +200,11 @@ def _seen(directory: str, program: str) -> str:
         return ""
     inside = runs.startswith(os.path.realpath(directory) + os.sep)
     digest = hashlib.sha256(b"" if inside else runs.encode())
-    for line in sorted(_entries(directory, "")):
+    try:
+        lines = sorted(_entries(directory, ""))
+    except FileNotFoundError:  # somebody takes it away just now
+        return ""
+    for line in lines:
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

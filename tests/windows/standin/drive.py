@@ -228,6 +228,8 @@ class Drive:
         if self.exists(path):
             self.descriptor(path)
         key = self.key(path)
+        if not self.real(path).is_dir():  # tens of thousands lie there: not each time through all of them
+            return {"": self.descriptors.pop(key)} if key in self.descriptors else {}
         names = [each for each in list(self.descriptors) if each == key or each.startswith(key + "\\")]
         return {each[len(key) :]: self.descriptors.pop(each) for each in names}
 
