@@ -20,6 +20,8 @@ from .programs import run
 from .system import Progress, State
 
 BLOCK = 1 << 20
+IN_USE = 32  # Windows: another process has it open and shares it with nobody
+OPEN_FIX = "close the program that has it open there, then converge again"
 
 
 def sha256_of(path: str) -> str:
@@ -41,7 +43,8 @@ class Files(OneByOne):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise Refused(f"read {path}", why_of(error), "look at its permissions") from error
+            fix = OPEN_FIX if getattr(error, "winerror", None) == IN_USE else "look at its permissions"
+            raise Refused(f"read {path}", why_of(error), fix) from error
 
     def ensure(self, request: State, progress: Progress) -> State:
         """Write beside, grant, checksum, check, keep the last good, replace.
@@ -199,6 +202,8 @@ def fingerprinted(text: str, nonce: str) -> list[str]:
 def _fix_for(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free some disk space and converge again; the old file is untouched"
+    if getattr(error, "winerror", None) == IN_USE:
+        return f"{OPEN_FIX}; the old file is untouched"
     return "look at that path on the machine; the old file is untouched"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gevent import GreenletExit
 from pyinfra import host, state
 
 from deploys.facts import link, report
@@ -23,9 +24,11 @@ def converging() -> Iterator[None]:
 
     Whatever goes wrong ends this machine alone, with one sentence and nothing changed; the others go on.
     """
+    entered = False
     try:
         check_machine(host.name, host.data.dict())
         _preflight()
+        entered = True
         yield
     except (Stop, Nonsense, link.Unreachable, link.Failed) as problem:
         sentence = str(problem)
@@ -36,6 +39,8 @@ def converging() -> Iterator[None]:
             host, f"{host.name}: {type(problem).__name__}: {problem} (a bug in this repository: please report it)"
         )
         state.fail_hosts({host})
+    if not entered:  # its roles stay unsaid: pyinfra reads the deploy in one greenlet per machine, and this one is done
+        raise GreenletExit
 
 
 def _preflight() -> None:
