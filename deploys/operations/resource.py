@@ -246,6 +246,11 @@ def made_way(name: str, kind: str, id: str) -> None:
         removed(name=name, kind=kind, id=id)
 
 
+def leave(kind: str, id: str) -> None:
+    """Leave what an earlier converge made as it is, though nothing of this run wants it."""
+    known(host).declared[kind, id] = {}
+
+
 def orphans(machine: Machine) -> list[tuple[str, str]]:
     """What the manifest names and the data does not, youngest first: users of a thing go before the thing."""
     return [each for each in reversed(machine.manifest) if each not in machine.declared]

@@ -194,3 +194,23 @@ def test_a_system_without_such_a_thing_says_so(tmp_path: Path) -> None:
     assert "this machine's system has no registry_value" in run.refusals[0]
     assert "Traceback" not in run.output
     assert project.starts[-1] == "look"  # nothing was begun
+
+
+def test_what_docker_needs_stays_when_the_gateway_runs_without_it(there: Elsewhere) -> None:
+    """Docker itself is never taken away, and others may have containers in it."""
+    data = (
+        "from deploys.docker_schema import DockerDesktop",
+        "from deploys.schema import Gateway, Secret",
+        'docker = DockerDesktop("Anna", installers=(), features=(Feature("VirtualMachinePlatform"),))',
+    )
+    gateway = 'gateway = Gateway("x/y:v1@sha256:" + "0" * 64, Secret("KEY"), runtime="{}")'
+    there.has(*data, gateway.format("docker"))
+    there.project.wants("from deploys.roles import docker", "docker.ready()")
+    assert there.project.converge().said("changed") == [("feature", "VirtualMachinePlatform")]
+    there.has(*data, gateway.format("native"))
+    there.project.wants("from deploys.roles import docker", "docker.ready()")
+    assert there.project.plan().said("planned") == []
+    there.verbs.clear()
+    assert there.project.converge().said("changed") == []
+    assert there.verbs == ["look"]
+    assert there.machine.tools.features["VirtualMachinePlatform"] != "Disabled"
