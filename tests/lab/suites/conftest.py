@@ -84,6 +84,12 @@ PLACES = {
     "guard": ("/opt/litellm/app/guard.py", r"C:\litellm\app\guard.py"),
     "keys": ("/opt/litellm/gateway.env", r"C:\litellm\gateway.env"),
     "ollama": ("/opt/ollama", r"C:\Program Files\Ollama"),
+    "app": ("/opt/litellm/app", r"C:\litellm\app"),
+    "venvs": ("/opt/litellm/venvs", r"C:\litellm\venvs"),
+    "lock": ("/opt/litellm/requirements.lock", r"C:\litellm\requirements.lock"),
+    "uv": ("/opt/uv", r"C:\Program Files\uv"),
+    "python": ("", r"C:\Program Files\Python for LiteLLM"),  # elsewhere the machine's own
+    "service": ("", r"C:\ProgramData\llm-harness\services\litellm"),
 }
 
 
