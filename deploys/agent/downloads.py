@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
 import lzma
@@ -73,9 +74,9 @@ class Releases(OneByOne):
                 os.fsync(file.fileno())
             self._name(aside, os.path.join(directory, version))
         except OSError as error:
-            raise Refused(
-                f"unpack {request['url']}", why_of(error), "free some disk space and converge again"
-            ) from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            fix = "free some disk space and converge again" if full else "look at that path, then converge again"
+            raise Refused(f"unpack {request['url']}", why_of(error), fix) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)  # half of a release only fills the disk
         discard(archive)
