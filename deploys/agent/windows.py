@@ -31,7 +31,7 @@ class Windows:
 
     def __init__(self, home: Optional[str] = None) -> None:
         # A program is looked for in PATH alone: the present folder is the user's own, and we have more rights.
-        os.environ["NoDefaultCurrentDirectoryInExePath"] = "1"
+        os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"] = "1"
         self.agent = os.path.abspath(sys.argv[0])
         self.home = home or os.path.dirname(self.agent)
         self.boot = BootServices(self.agent, self.home)

@@ -31,7 +31,7 @@ def test_describe(system: Any) -> None:
 def test_no_program_comes_from_the_present_folder(bench: Bench, system: Any) -> None:
     """Documented: with this variable SearchPath, cmd.exe and Python's `shutil.which` leave that folder out."""
     assert system.home
-    assert bench.load("windows").os.environ["NoDefaultCurrentDirectoryInExePath"]
+    assert bench.load("windows").os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"]
 
 
 # -- files
