@@ -357,7 +357,8 @@ def _nt(world: World) -> Any:
         return os.listdir(drive.real(path))
 
     def unlink(path: str, **_: Any) -> None:
-        if drive.exists(path) and drive.real(path).is_dir():
+        real = drive.real(path)
+        if real.is_dir() and not real.is_symlink():
             raise error(5, path)
         drive.delete(path, sids())
 
