@@ -17,6 +17,7 @@ nothing else. An expected failure is {"error": {what, why, fix}} and exit code 1
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -203,7 +204,9 @@ def main() -> int:
     except Refused as refused:
         answer, code = {"error": refused.to_json()}, 1
     except OSError as error:
-        refusal = Refused(f"{sys.argv[1]} what was asked", why_of(error), "look at that on the machine; or report it")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "free some disk space, then converge again" if full else "look at that on the machine; or report it"
+        refusal = Refused(f"{sys.argv[1]} what was asked", why_of(error), fix)
         answer, code = {"error": refusal.to_json()}, 1
     with answer_to:
         json.dump(answer, answer_to)
