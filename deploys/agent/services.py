@@ -93,7 +93,8 @@ class Services:
             return None
         silent = self._silent(name, url, request["within_s"])
         if silent:
-            said = self.system.log_tail(name, 3).replace("\n", " / ")[-300:]
+            lines = self.system.log_tail(name, 6).splitlines()
+            said = " / ".join(line for line in lines if line.strip())[-300:]
             return f"{silent}; it last said: {said or 'nothing'}"
         try:
             if request.get("ask"):
