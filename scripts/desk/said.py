@@ -28,7 +28,7 @@ REASONS = (
     ),
     (
         "Authentication error",
-        "it refuses this desk's key: run scripts/bootstrap.sh there, or see ssh_user in inventory.py",
+        "it refuses this desk's key: run its bootstrap (scripts/) there, or see ssh_user in inventory.py",
     ),
     (
         "Could not resolve",
