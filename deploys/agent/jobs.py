@@ -23,6 +23,10 @@ UNCUT_S = 45  # less than the desk waits for an answer
 UNFINISHED = ("starting", "running")
 
 
+class Superseded(Exception):
+    """A newer request has taken this job's place. No failure of the work: nothing is put back for it."""
+
+
 class Jobs:
     """Starts, finds, watches and runs jobs. One job per resource at a time."""
 
@@ -128,12 +132,15 @@ class Jobs:
                 self.home.write(f"jobs/{job}.json", document)
             if turns and os.path.exists(self._cut_mark(job)):
                 document["progress"] = {}
-                raise Refused("go on", "a newer converge wants something else", "see what that one says")
+                raise Superseded
 
         try:
             document.update(answer=work(request, progress), state="done")
         except Refused as refused:
             document.update(error=refused.to_json(), state="failed")
+        except Superseded:
+            why = Refused("go on", "a newer converge wants something else", "see what that one says")
+            document.update(error=why.to_json(), state="failed")
         except Exception as error:
             what = f"work on {request['kind']} {request['id']}"
             document.update(

@@ -126,8 +126,12 @@ class TestUncut:
 
         def work(request: State, progress: Any) -> State:
             progress({"what": "pulling"})
-            progress({"what": "starting", "uncut": True})
-            went_on.append(True)
+            try:
+                progress({"what": "starting", "uncut": True})
+            except Refused:
+                went_on.append("put back the files that the newer converge has just written")
+                raise
+            went_on.append("started")
             return {}
 
         jobs.run(name, work)
