@@ -13,6 +13,8 @@ import re
 import secrets as randomness
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pyinfra.api import Host
 
@@ -41,17 +43,27 @@ def shielded(line: str) -> str:
 def bring(host: Host, agent: Agent) -> None:
     """Have Python and the agent there. Raises Unreachable."""
     try:
-        _Arrival(host, agent).bring()
+        with _told(host, f"the agent could not be brought into {agent.home}", PermissionError):
+            _Arrival(host, agent).bring()
     except PermissionError as error:
         raise Unreachable(
             f"its SSH user may not change {agent.home}: let an administrator's account log in "
             "(ssh_user in inventory.py), and see that nobody has a file there open"
         ) from error
+
+
+@contextmanager
+def _told(host: Host, what: str, also: type[OSError]) -> Iterator[None]:
+    """Trouble on the road in one sentence that begins with `what`; `also` is passed on as it is."""
+    try:
+        yield
+    except also:
+        raise
     except OSError as error:
         if channel.is_gone(host, error):
             raise channel.broke(error) from error
         fix = "free some disk space there, then converge again"
-        raise Unreachable(f"the agent could not be brought into {agent.home} ({channel.why(error)}): {fix}") from error
+        raise Unreachable(f"{what} ({channel.why(error)}): {fix}") from error
     except channel.BROKEN as error:
         raise channel.broke(error) from error
 
@@ -208,20 +220,11 @@ def stage(host: Host, agent: Agent, request: str) -> str:
     content = request.encode()
     name = _sha256(content)
     staged, new = f"{agent.home}\\staged", f"{agent.home}\\staged\\.{randomness.token_hex(8)}"
-    try:
+    with _told(host, f"a change could not be brought into {staged}", FileNotFoundError):
         files = channel.Files(host)
         files.make(staged)
         files.put(content, new)
         files.move(new, f"{staged}\\{name}")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if channel.is_gone(host, error):
-            raise channel.broke(error) from error
-        fix = "free some disk space there, then converge again"
-        raise Unreachable(f"a change could not be brought into {staged} ({channel.why(error)}): {fix}") from error
-    except channel.BROKEN as error:
-        raise channel.broke(error) from error
     return json.dumps({"staged": name})
 
 
