@@ -15,15 +15,13 @@ from typing import Any
 from . import expected as wanted
 from . import expected_linux as place
 from . import parse
-from .desk import Expected
 from .expected import WantedService
-from .machine import Container, Machine, Process, Question, Road, Service, Tailnet, Unreachable
+from .machine import NOT_ASKED, Container, Machine, Process, Question, Service, Tailnet, Unreachable
 from .parse import CURL, Said
 
 UNIT_WORDS = "LoadState,ActiveState,UnitFileState,MainPID,DropInPaths,NeedDaemonReload,FragmentPath"
 SLOW_TOOL_S = 30  # Docker, Tailscale: they may hang when their daemon does
 ANSWER_S = 180  # a cold model is read from disk first
-NOT_ASKED = Said(127, "", "it was not asked")
 LARGEST_READ_KB = 1024  # configuration is small; weights and libraries are not searched
 RELEASE_NOTE = ".release.json"
 NOBODY = "runuser -u nobody --"
@@ -36,11 +34,6 @@ def quoted(*words: object) -> str:
 
 class Linux(Machine):
     """See `Machine`."""
-
-    def __init__(self, expected: Expected, road: Road) -> None:
-        super().__init__(expected, road)
-        self.host = road.host(expected)
-        self.said: dict[str, Said] = {}
 
     # ---- asking
     def _run(self, commands: Mapping[str, str]) -> None:
@@ -56,18 +49,6 @@ class Linux(Machine):
             stderr = done.stderr_bytes.decode(errors="replace")
             raise Unreachable(f"{self.name}: it did not run {missing[0]}: {Said(done.rc, '', stderr).trouble}")
         self.said |= found
-
-    def _json(self, name: str) -> Any:
-        """What a command said, as JSON; None when it failed."""
-        said = self.said.get(name, NOT_ASKED)
-        try:
-            return json.loads(said.out) if said.code == 0 else None
-        except ValueError:
-            return None
-
-    def why(self, thing: str) -> str:
-        said = self.said.get(thing, NOT_ASKED)
-        return said.trouble if said.code else ""
 
     def look(self, questions: list[Question]) -> None:
         self._run(self._first())

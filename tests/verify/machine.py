@@ -5,6 +5,7 @@ Everything that can be read at once is read at once: `look` once per session; af
 
 from __future__ import annotations
 
+import json
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from .desk import Expected
 from .expected import TAILNET, WantedService
 
 CONNECT_TIMEOUT_S = 20
+NOT_ASKED = parse.Said(127, "", "it was not asked")
 
 
 class Unreachable(Exception):
@@ -137,6 +139,8 @@ class Machine(ABC):
         self.expected = expected
         self.name = expected.name
         self.road = road
+        self.host = road.host(expected)
+        self.said: dict[str, parse.Said] = {}  # by the names of what was asked
 
     @abstractmethod
     def look(self, questions: list[Question]) -> None:
@@ -155,9 +159,18 @@ class Machine(ABC):
         address = self.tailnet.addresses[0] if self.tailnet and self.tailnet.addresses else ""
         return tuple(address if each == TAILNET else each for each in command)
 
-    @abstractmethod
     def why(self, thing: str) -> str:
         """Why the machine could not tell of a thing (`sshd`, `tailscale`, `containers` ...); empty when it could."""
+        said = self.said.get(thing, NOT_ASKED)
+        return said.trouble if said.code else ""
+
+    def _json(self, name: str) -> Any:
+        """What a command said, as JSON; None when it failed."""
+        said = self.said.get(name, NOT_ASKED)
+        try:
+            return json.loads(said.out) if said.code == 0 else None
+        except ValueError:
+            return None
 
     ssh_settings: Mapping[str, str]
     ssh_methods: list[str] | None

@@ -5,7 +5,6 @@ Plain commands for cmd.exe through testinfra's SSH backend: its own modules for 
 
 from __future__ import annotations
 
-import json
 import ntpath
 import secrets
 from collections.abc import Mapping
@@ -20,10 +19,9 @@ from . import windows_parse as read
 from .cmdline import Request, chain, code_page, configurations, decoded, key_of, lines, quoted, replies, transcript
 from .desk import Expected
 from .expected import WantedService
-from .machine import Container, Machine, Process, Question, Road, Service, Tailnet, Unreachable
+from .machine import NOT_ASKED, Container, Machine, Process, Question, Road, Service, Tailnet, Unreachable
 from .parse import Reply, Said
 
-NOT_ASKED = Said(127, "", "it was not asked")
 TASK_RUNS = 0x41301
 HOLDER = "python.exe"
 
@@ -33,8 +31,6 @@ class Windows(Machine):
 
     def __init__(self, expected: Expected, road: Road) -> None:
         super().__init__(expected, road)
-        self.host = road.host(expected)
-        self.said: dict[str, Said] = {}
         self.page = "cp437"
         self.scratch = rf"%TEMP%\verify-{secrets.token_hex(8)}.txt"
 
@@ -66,18 +62,6 @@ class Windows(Machine):
 
     def _text(self, name: str) -> str:
         return self.said.get(name, NOT_ASKED).out
-
-    def _json(self, name: str) -> Any:
-        """What a command said, as JSON; None when it failed."""
-        said = self.said.get(name, NOT_ASKED)
-        try:
-            return json.loads(said.out) if said.code == 0 else None
-        except ValueError:
-            return None
-
-    def why(self, thing: str) -> str:
-        said = self.said.get(thing, NOT_ASKED)
-        return said.trouble if said.code else ""
 
     def look(self, questions: list[Question]) -> None:
         self.page = code_page(decoded(self._exec("chcp"), "cp437"))
