@@ -1,7 +1,6 @@
 """Where things lie on a Linux machine, and how to talk to it."""
 
-from deploys.gateway_schema import GatewayNative, Program
-from deploys.schema import Agent, GatewayPlace, Needs, Ollama, Release, Ssh
+from deploys.schema import Agent, GatewayNative, GatewayPlace, Needs, Ollama, Program, Release, Ssh
 
 _sudo = True
 

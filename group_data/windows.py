@@ -1,17 +1,22 @@
 """Where things lie on a Windows machine, and how to talk to it."""
 
-from deploys.docker_schema import DockerDesktop
-from deploys.gateway_schema import GatewayNative, Program
-from deploys.schema import Agent, GatewayPlace, Ollama, Release, Ssh
-from deploys.system_schema import (
+from deploys.schema import (
     TAILNET,
+    Agent,
+    DockerDesktop,
     Feature,
     FirewallRule,
+    GatewayNative,
+    GatewayPlace,
     Installer,
+    Ollama,
     PathEntry,
     Power,
+    Program,
     Reboot,
     RegistryValue,
+    Release,
+    Ssh,
     SystemService,
     Variable,
 )

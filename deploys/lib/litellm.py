@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deploys.schema import Gateway, Lane, Model, Nonsense, Route, Scalar, check_routes, normalised
+from deploys.schema import Gateway, Lane, Model, Nonsense, Route, Scalar, normalised
+from deploys.schema.gateway import check_routes
 
 Parameter = Scalar | tuple[str, ...]
 

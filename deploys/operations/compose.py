@@ -11,8 +11,7 @@ from pyinfra.api.operation import OperationMeta
 from deploys.lib.paths import joined
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.operations.service import inputs, stale
-from deploys.schema import Agent
-from deploys.system_schema import ScheduledTask, Trigger
+from deploys.schema import Agent, ScheduledTask, Trigger
 
 
 def up(

@@ -10,7 +10,7 @@ from pyinfra.api.operation import OperationMeta
 from deploys.facts import report
 from deploys.operations.guarded import guard
 from deploys.operations.resource import Found, Resource, wanted
-from deploys.system_schema import FirewallRule
+from deploys.schema import FirewallRule
 
 
 def rule(name: str, rule: FirewallRule) -> OperationMeta:

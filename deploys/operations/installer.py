@@ -8,7 +8,7 @@ from pyinfra.api.operation import OperationMeta
 from deploys.facts import report
 from deploys.lib.versions import older
 from deploys.operations.resource import Found, Resource, wanted
-from deploys.system_schema import Installer
+from deploys.schema import Installer
 
 
 def installed(name: str, installer: Installer) -> OperationMeta:

@@ -11,7 +11,7 @@ from pyinfra.api.operation import OperationMeta
 from deploys.facts import link, report
 from deploys.facts.look import declare, look
 from deploys.operations.resource import Found, Resource, wanted
-from deploys.system_schema import Reboot
+from deploys.schema import Reboot
 
 KIND, ID = "reboot", "pending"
 ASK_EVERY_S = 3

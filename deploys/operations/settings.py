@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra.api.operation import OperationMeta
 
 from deploys.operations.resource import Found, Resource, wanted
-from deploys.system_schema import Feature, PathEntry, Power, RegistryValue, SystemService, Variable
+from deploys.schema import Feature, PathEntry, Power, RegistryValue, SystemService, Variable
 
 ABSENT = "(none)"
 

@@ -9,7 +9,7 @@ from pyinfra.api.operation import OperationMeta
 
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.operations.service import inputs, stale
-from deploys.system_schema import ScheduledTask
+from deploys.schema import ScheduledTask
 
 
 def scheduled(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import deploy
 
-from deploys.docker_schema import DockerDesktop
 from deploys.operations import installer, resource, settings
-from deploys.schema import Gateway
+from deploys.schema import DockerDesktop, Gateway
 
 
 @deploy("Docker")

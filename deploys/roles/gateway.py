@@ -8,14 +8,13 @@ from typing import Any
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from deploys.docker_schema import DockerDesktop
 from deploys.facts import report, secrets
 from deploys.facts.look import itself
 from deploys.lib import litellm, litellm_check
 from deploys.lib.paths import joined
 from deploys.operations import compose, files, resource, tailnet, task
 from deploys.roles.gateway_native import native_place, native_proof, run_natively
-from deploys.schema import Gateway, Secret
+from deploys.schema import DockerDesktop, Gateway, Secret
 
 PROJECT = "litellm"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pyinfra import host
 
-from deploys.gateway_schema import GatewayNative, Program
 from deploys.lib.paths import joined
 from deploys.operations import download, files, resource, service, venv
-from deploys.schema import STOLEN_CREDENTIAL_BUILDS, Gateway, GatewayPlace, Nonsense, right_classes
+from deploys.schema import STOLEN_CREDENTIAL_BUILDS, Gateway, GatewayNative, GatewayPlace, Nonsense, Program
+from deploys.schema.base import right_classes
 
 LOCK = "scripts/gateway/requirements.lock"
 

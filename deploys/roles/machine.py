@@ -10,10 +10,10 @@ from pyinfra import host, state
 
 from deploys.facts import link, report
 from deploys.facts.look import itself, known
-from deploys.machine_schema import check_machine
 from deploys.operations import reboot
 from deploys.operations.resource import Stop
 from deploys.schema import Needs, Nonsense
+from deploys.schema.whole import check_machine
 
 OLDEST_PYTHON = (3, 9)
 

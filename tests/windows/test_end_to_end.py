@@ -32,7 +32,7 @@ from pyinfra import host
 
 from deploys.operations import files, firewall, settings, task
 from deploys.roles import machine, retired
-from deploys.system_schema import TAILNET, FirewallRule, PathEntry, RegistryValue, ScheduledTask, Trigger, Variable
+from deploys.schema import TAILNET, FirewallRule, PathEntry, RegistryValue, ScheduledTask, Trigger, Variable
 
 PLACE = r"C:\llm-harness-end-to-end"
 if "windows" in host.groups:

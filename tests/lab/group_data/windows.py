@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from deploys.schema import Release
-from deploys.system_schema import PathEntry
+from deploys.schema import PathEntry, Release
 from group_data.windows import agent as _agent
 from group_data.windows import docker as _docker
 from group_data.windows import gateway_native as _native

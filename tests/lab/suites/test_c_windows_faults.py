@@ -349,7 +349,7 @@ class Refusal(NamedTuple):
     words: tuple[str, ...]
 
 
-TASK = """from deploys.system_schema import ScheduledTask, Trigger
+TASK = """from deploys.schema import ScheduledTask, Trigger
 tasks = [ScheduledTask("refused", {more}, triggers=[{trigger}])]
 """
 UNINSTALL = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\{Windows Subsystem for Linux}"

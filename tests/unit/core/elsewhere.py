@@ -35,7 +35,7 @@ sys.exit(code)
 """
 DATA = """
 from deploys.schema import Agent
-from deploys.system_schema import *
+from deploys.schema import *
 
 agent = Agent(python={python!r}, home={home!r})
 {lines}

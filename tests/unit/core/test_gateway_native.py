@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploys.gateway_schema import Program
 from deploys.operations.files import text_of
 from deploys.roles.gateway_native import LOCK, same_version
-from deploys.schema import Nonsense
+from deploys.schema import Nonsense, Program
 from group_data import apex, linux, windows
 
 from .project import Project

@@ -11,19 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.machine_schema import check_machine
-from deploys.schema import (
-    Gateway,
-    Gpu,
-    Lane,
-    Model,
-    Nonsense,
-    Ollama,
-    Release,
-    Route,
-    Secret,
-    check_routes,
-)
+from deploys.schema import Gateway, Gpu, Lane, Model, Nonsense, Ollama, Release, Route, Secret
+from deploys.schema.gateway import check_routes
+from deploys.schema.whole import check_machine
 
 ROOT = Path(__file__).resolve().parents[3]
 SHA = "0" * 64
@@ -114,7 +104,7 @@ def test_no_wrong_cascade_passes(cascade: list[str], private: bool) -> None:
 
 LOAD = """
 import runpy, sys
-from deploys.machine_schema import check_machine
+from deploys.schema.whole import check_machine
 inventory = runpy.run_path("inventory.py")
 for machine in ("apex", "g16"):
     groups = ["all", machine, *(name for name in ("windows", "linux") if machine in inventory[name])]

@@ -144,7 +144,7 @@ def test_a_restart_is_waited_for_and_the_run_goes_on(there: Elsewhere) -> None:
     there.project.wants(
         "from deploys.roles import system",
         "from deploys.operations import settings",
-        "from deploys.system_schema import Variable",
+        "from deploys.schema import Variable",
         "system.apply()",
         'settings.variable(name="After it", variable=Variable("AFTER", "1"))',
     )
@@ -184,7 +184,7 @@ def test_a_system_without_such_a_thing_says_so(tmp_path: Path) -> None:
     project = Project(tmp_path)
     data = tmp_path / "group_data" / "all.py"
     data.write_text(
-        data.read_text() + "\nfrom deploys.system_schema import RegistryValue\n"
+        data.read_text() + "\nfrom deploys.schema import RegistryValue\n"
         'registry_values = [RegistryValue("HKLM\\\\SOFTWARE\\\\Ours\\\\Number", "dword", 7)]\n'
     )
     project.wants("from deploys.roles import system", "system.apply()")
@@ -199,7 +199,7 @@ def test_a_system_without_such_a_thing_says_so(tmp_path: Path) -> None:
 def test_what_docker_needs_stays_when_the_gateway_runs_without_it(there: Elsewhere) -> None:
     """Docker itself is never taken away, and others may have containers in it."""
     data = (
-        "from deploys.docker_schema import DockerDesktop",
+        "from deploys.schema import DockerDesktop",
         "from deploys.schema import Gateway, Secret",
         'docker = DockerDesktop("Anna", installers=(), features=(Feature("VirtualMachinePlatform"),))',
     )

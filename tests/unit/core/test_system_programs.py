@@ -116,7 +116,7 @@ def test_a_task_runs_when_what_it_reads_has_changed(there: Elsewhere) -> None:
         there.has()
         there.project.wants(
             "from deploys.operations import task",
-            "from deploys.system_schema import ScheduledTask, Trigger",
+            "from deploys.schema import ScheduledTask, Trigger",
             rf'files.config(name="Write", dest="C:\\work\\read.txt", text="{text}", access="administrators")',
             r'reader = ScheduledTask("reader", ["C:\\work\\reader.exe"], [Trigger("boot")])',
             r'task.scheduled(name="Read", task=reader, restarts_with=["C:\\work\\read.txt"], run_now=True)',

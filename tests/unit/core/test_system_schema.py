@@ -8,24 +8,28 @@ from typing import Any
 
 import pytest
 
-from deploys import system_schema
-from deploys.docker_schema import DockerDesktop
-from deploys.machine_schema import check_machine
-from deploys.schema import Data, Nonsense, Ollama, Release, Ssh
-from deploys.system_schema import (
+from deploys.schema import (
     TAILNET,
+    Data,
+    DockerDesktop,
     Feature,
     FirewallRule,
     Installer,
+    Nonsense,
+    Ollama,
     PathEntry,
     Power,
     Reboot,
     RegistryValue,
+    Release,
     ScheduledTask,
+    Ssh,
     SystemService,
     Trigger,
     Variable,
+    system,
 )
+from deploys.schema.whole import check_machine
 
 SHA = "0" * 64
 VALUE = r"HKLM\SOFTWARE\Ours\Number"
@@ -87,7 +91,7 @@ def test_sense_is_frozen_and_prints_itself(each: Data) -> None:
 
 
 def test_every_class_is_tried() -> None:
-    named = {each for each in vars(system_schema).values() if isinstance(each, type) and issubclass(each, Data)}
+    named = {each for each in vars(system).values() if isinstance(each, type) and issubclass(each, Data)}
     assert {type(each) for each in GOOD} | {Trigger} == named - {Data}
 
 

@@ -5,26 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deploys.docker_schema import DockerDesktop
-from deploys.gateway_schema import GatewayNative
-from deploys.schema import (
-    Agent,
-    Brain,
-    Gateway,
-    GatewayPlace,
-    Gpu,
-    Lane,
-    Model,
-    Needs,
-    Nonsense,
-    Ollama,
-    Route,
-    Ssh,
-    Tailnet,
-    check_routes,
-    right_classes,
-)
-from deploys.system_schema import (
+from deploys.schema.base import Nonsense, right_classes
+from deploys.schema.docker import DockerDesktop
+from deploys.schema.gateway import Gateway, GatewayNative, GatewayPlace, Lane, Route, check_routes
+from deploys.schema.machine import Agent, Brain, Gpu, Model, Needs, Ollama, Ssh, Tailnet
+from deploys.schema.system import (
     Feature,
     FirewallRule,
     Installer,

@@ -1,11 +1,11 @@
-"""What the data says of Docker where it is no service of the system. Same manners as `schema`."""
+"""What the data says of Docker where it is no service of the system."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploys.schema import Data, data
-from deploys.system_schema import Feature, Installer, RegistryValue
+from deploys.schema.base import Data, data
+from deploys.schema.system import Feature, Installer, RegistryValue
 
 
 @data
@@ -25,4 +25,4 @@ class DockerDesktop(Data):
 
     def refuse_nonsense(self) -> None:
         if not self.user.strip():
-            self._refuse("user", "names nobody: its engine runs in a user's session")
+            self.refuse("user", "names nobody: its engine runs in a user's session")

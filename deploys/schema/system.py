@@ -1,6 +1,6 @@
 """What the data says of the machine itself: variables, rules, tasks and other things that an operating system keeps.
 
-Same manners as `schema`: frozen, typed, and nonsense is refused in one sentence. No class belongs to one system; a
+No class belongs to one system; a
 machine whose system has no such thing says so in one sentence when its data names one.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
-from deploys.schema import Data, data
+from deploys.schema.base import Data, data
 
 TAILNET = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 """Every address that Tailscale gives, of both families."""
@@ -35,9 +35,9 @@ class Variable(Data):
 
     def refuse_nonsense(self) -> None:
         if not re.fullmatch(r"[^=\s\0]+", self.name):
-            self._refuse("name", "is no name of a variable")
+            self.refuse("name", "is no name of a variable")
         if self.name.lower() == "path":
-            self._refuse("name", "would replace every entry: use PathEntry")
+            self.refuse("name", "would replace every entry: use PathEntry")
 
 
 @data
@@ -53,7 +53,7 @@ class PathEntry(Data):
 
     def refuse_nonsense(self) -> None:
         if not re.fullmatch(r'[^;"\0]+', self.directory):
-            self._refuse("directory", "is no name of a directory")
+            self.refuse("directory", "is no name of a directory")
 
 
 @data
@@ -69,12 +69,12 @@ class RegistryValue(Data):
 
     def refuse_nonsense(self) -> None:
         if not re.fullmatch(r"(HKLM|HKCU)(\\[^\\]+){2,}", self.name):
-            self._refuse("name", r"is no value such as HKLM\SOFTWARE\Maker\Name")
+            self.refuse("name", r"is no value such as HKLM\SOFTWARE\Maker\Name")
         wanted = {"dword": int, "qword": int, "multi": tuple}.get(self.type, str)
         if self.data is not None and not isinstance(self.data, wanted):
-            self._refuse("data", f"is no {self.type}")
+            self.refuse("data", f"is no {self.type}")
         if self.type == "binary" and not re.fullmatch("([0-9a-f]{2})*", str(self.data)):
-            self._refuse("data", "is not made of pairs of lower-case hex digits")
+            self.refuse("data", "is not made of pairs of lower-case hex digits")
 
 
 @data
@@ -96,18 +96,18 @@ class FirewallRule(Data):
 
     def refuse_nonsense(self) -> None:
         if not self.name.strip() or self.name.lower() == "all" or re.search(r'[|"\r\n]', self.name + self.description):
-            self._refuse("name", "is no name of one rule")
+            self.refuse("name", "is no name of one rule")
         if any(not 1 <= each <= 65535 for each in self.ports):
-            self._refuse("ports", "holds no port number")
+            self.refuse("ports", "holds no port number")
         if self.ports and self.protocol == "any":
-            self._refuse("ports", "wants the protocol tcp or udp")
+            self.refuse("ports", "wants the protocol tcp or udp")
         for each in self.remote:
             try:
                 ipaddress.ip_network(each)
             except ValueError:
-                self._refuse("remote", f"holds {each!r}, which is no address or network")
+                self.refuse("remote", f"holds {each!r}, which is no address or network")
         if not self.enabled and (self.ports or self.remote or self.program):
-            self._refuse("enabled", "switches off rules by their name: say nothing else of them")
+            self.refuse("enabled", "switches off rules by their name: say nothing else of them")
 
 
 @data
@@ -120,7 +120,7 @@ class SystemService(Data):
 
     def refuse_nonsense(self) -> None:
         if self.running and self.start == "disabled":
-            self._refuse("running", "cannot be: it is disabled")
+            self.refuse("running", "cannot be: it is disabled")
 
 
 @data
@@ -155,9 +155,9 @@ class Installer(Data):
 
     def refuse_nonsense(self) -> None:
         if not re.fullmatch(r"https?://\S+", self.url):
-            self._refuse("url", "is not a http(s) URL")
+            self.refuse("url", "is not a http(s) URL")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            self._refuse("sha256", "is not 64 lower-case hex digits")
+            self.refuse("sha256", "is not 64 lower-case hex digits")
 
 
 @data
@@ -173,11 +173,11 @@ class Trigger(Data):
 
     def refuse_nonsense(self) -> None:
         if self.start is not None and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", self.start):
-            self._refuse("start", "is no time such as 2026-01-01T03:00:00")
+            self.refuse("start", "is no time such as 2026-01-01T03:00:00")
         needs = {"daily": ("start",), "weekly": ("start", "days"), "every": ("start", "every_s")}.get(self.at, ())
         for each in needs:
             if not getattr(self, each):
-                self._refuse(each, f"is needed for {self.at!r}")
+                self.refuse(each, f"is needed for {self.at!r}")
 
     def spoken(self) -> dict[str, Any]:
         """Without what is not said."""
@@ -207,9 +207,9 @@ class ScheduledTask(Data):
 
     def refuse_nonsense(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII):
-            self._refuse("name", "has other signs than letters, digits and . _ -")
+            self.refuse("name", "has other signs than letters, digits and . _ -")
         if not self.command:
-            self._refuse("command", "names no program")
+            self.refuse("command", "names no program")
 
     def spec(self) -> dict[str, Any]:
         """What the machine is asked for."""
