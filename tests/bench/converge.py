@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.counted import EXECS
+
 REPOSITORY = Path(__file__).parents[2]
 RUNS = 5
 FILES = {
@@ -67,6 +69,12 @@ def row(what: str, seconds: list[float], note: str = "") -> float:
     median = statistics.median(seconds)
     print(f"{what:<46} {median:7.2f} s   ({min(seconds):.2f} .. {max(seconds):.2f})  {note}", flush=True)
     return median
+
+
+def execs_of(counts: Path) -> dict[str, int]:
+    """{machine: SSH execs} of what tests.bench.counted left."""
+    told: dict[str, dict[str, int]] = json.loads(counts.read_text())
+    return {name: each[EXECS] for name, each in told.items()}
 
 
 def ansible(found: dict[str, Any], scratch: Path) -> list[str]:
@@ -133,7 +141,7 @@ def main() -> None:
         for _ in range(RUNS):  # taking turns, so that a busy moment hits all three
             floor.append(timed([*pyinfra, str(scratch / "empty.py")], REPOSITORY, environment))
             ours.append(timed(both, REPOSITORY, environment))
-            execs = json.loads(counts.read_text())
+            execs = execs_of(counts)
             theirs.append(timed(playbook, REPOSITORY, configured))
         base = row("pyinfra's start and one connection a machine", floor)
         noop = row("no-op converge of both machines", ours, f"SSH execs: {execs}")
@@ -142,7 +150,7 @@ def main() -> None:
 
         make_bare(found)
         first = timed(both, REPOSITORY, environment)
-        execs = json.loads(counts.read_text())
+        execs = execs_of(counts)
         row("first converge of two bare machines", [first], f"SSH execs: {execs}; resources: {managed(found)}")
 
 
