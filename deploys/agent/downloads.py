@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
 import json
 import lzma
@@ -18,7 +17,7 @@ import zipfile
 import zlib
 from typing import IO, Optional
 
-from .errors import Refused, why_of
+from .errors import ROOM, Refused, fix_of, is_full, why_of
 from .files import BLOCK, sha256_of
 from .kind import OneByOne
 from .patience import discard
@@ -74,8 +73,7 @@ class Releases(OneByOne):
                 os.fsync(file.fileno())
             self._name(aside, os.path.join(directory, version))
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            fix = "free some disk space and converge again" if full else "look at that path, then converge again"
+            fix = fix_of(error, "look at that path, then converge again")
             raise Refused(f"unpack {request['url']}", why_of(error), fix) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)  # half of a release only fills the disk
@@ -163,10 +161,8 @@ def fetch(url: str, path: str, progress: Progress) -> None:
                 ) from error
             problem = error
         except (OSError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) == 28:
-                raise Refused(
-                    f"download {url}", "the disk is full", "free some disk space and converge again"
-                ) from error
+            if is_full(error):
+                raise Refused(f"download {url}", "the disk is full", ROOM) from error
             problem = error
     raise Refused(f"download {url}", why_of(problem), "check this machine's way to the internet and converge again")
 
@@ -182,7 +178,7 @@ def _receive(reply: http.client.HTTPResponse, path: str, have: int, progress: Pr
         raise Refused(
             f"download {os.path.basename(reply.url)}",
             f"it wants about {total * ROOM_FACTOR / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
-            "free some disk space and converge again",
+            ROOM,
         )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if have else os.O_TRUNC), 0o600)
     done = have

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+ROOM = "free some disk space and converge again"
+
 
 class Refused(Exception):
     """`what` could not be done, `why`, and the `fix`. Reaches the desk as {"error": {...}}, never as a traceback."""
@@ -14,6 +18,15 @@ class Refused(Exception):
 
     def to_json(self) -> dict[str, str]:
         return {"what": self.what, "why": self.why, "fix": self.fix}
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk has no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def fix_of(error: OSError, otherwise: str) -> str:
+    return ROOM if is_full(error) else otherwise
 
 
 def why_of(error: BaseException) -> str:

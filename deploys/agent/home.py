@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any, Optional, Sequence
 
-from .errors import Refused, why_of
+from .errors import Refused, fix_of, why_of
 from .fresh import fresh
 from .patience import clear_away, patiently
 from .system import State, System
@@ -50,16 +50,19 @@ class Home:
     def write(self, name: str, document: Any) -> None:
         """Replace the document in one step; never readable by others, not even for a moment."""
         target = self.path(name)
-        descriptor, temporary = fresh(os.path.dirname(target))
+        temporary = ""
         try:
+            descriptor, temporary = fresh(os.path.dirname(target))
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(document, file)
                 file.flush()
                 os.fsync(file.fileno())
             self.system.replace(temporary, target)
         except OSError as error:
-            clear_away(temporary)
-            raise Refused(f"write {target}", why_of(error), "free some disk space and converge again") from error
+            if temporary:
+                clear_away(temporary)
+            fix = fix_of(error, "look at that path on the machine, then converge again")
+            raise Refused(f"write {target}", why_of(error), fix) from error
 
     # -- the manifest: [{"kind", "id", "spec", ...}], oldest first
     def manifest(self) -> list[State]:

@@ -14,6 +14,7 @@ from typing import Callable
 
 from .errors import Refused, why_of
 from .home import Home
+from .lastwords import LastWords
 from .patience import discard
 from .system import Progress, State, System
 
@@ -44,12 +45,13 @@ class Jobs:
         job = self.id_of(request)
         wanted = hashlib.sha256(json.dumps(_lasting(request), sort_keys=True).encode()).hexdigest()
         present = self.home.read(f"jobs/{job}.json")
-        if present and self._alive(present):
+        if present and self._alive(job, present):
             if present["wanted"] == wanted:
                 discard(self._cut_mark(job))
                 return job
             self._cut(job)
         discard(self._cut_mark(job))
+        LastWords(self.home, job).keep_room()
         self.home.write(f"jobs/{job}.request.json", request)
         starting = {"state": "starting", "wanted": wanted, "progress": {}, "until": time.time() + START_S}
         self.home.write(f"jobs/{job}.json", starting)  # from here on only the job itself writes it
@@ -66,7 +68,7 @@ class Jobs:
         end = time.monotonic() + UNCUT_S
         while True:
             document = self.home.read(f"jobs/{job}.json")
-            if not (document and self._alive(document)):
+            if not (document and self._alive(job, document)):
                 return
             if document["state"] == "running" and not document["progress"].get("uncut"):
                 self.system.stop(document["pid"])
@@ -79,9 +81,9 @@ class Jobs:
     def _cut_mark(self, job: str) -> str:
         return self.home.path("jobs", f"{job}.cut")
 
-    def _alive(self, document: State) -> bool:
+    def _alive(self, job: str, document: State) -> bool:
         if document["state"] == "starting":
-            return bool(time.time() < document["until"])
+            return bool(time.time() < document["until"]) and LastWords(self.home, job).heard() is None
         running: bool = document["state"] == "running"
         return running and self.system.is_alive(document["pid"], document["started"])
 
@@ -94,10 +96,10 @@ class Jobs:
                 raise Refused("watch a job", "this machine knows none of that id", "converge again")
             if document["state"] == "failed":
                 raise Refused(**document["error"])
-            if document["state"] in UNFINISHED and not self._alive(document):
+            if document["state"] in UNFINISHED and not self._alive(job, document):
                 document = self.home.read(f"jobs/{job}.json")  # it may have ended between the two looks
                 if document["state"] in UNFINISHED:
-                    raise Refused(
+                    raise LastWords(self.home, job).heard() or Refused(
                         "finish a job",
                         "it was killed or the machine restarted",
                         "converge again: it goes on where it was",
@@ -112,14 +114,21 @@ class Jobs:
             time.sleep(0.1)
 
     def run(self, job: str, work: Callable[[State, Progress], State]) -> None:
-        """The detached side: do the work and write down how it went."""
+        """The detached side: do the work and write down how it went; where there is no room for that, say so."""
+        words = LastWords(self.home, job)
+        document: State = {"state": "running", "progress": {}}
+        try:
+            self._work(job, work, document)
+            self.home.write(f"jobs/{job}.json", document)
+            words.give_back()
+        except Refused as no_room:
+            words.say(Refused(**document["error"]) if document["state"] == "failed" else no_room)
+
+    def _work(self, job: str, work: Callable[[State, Progress], State], document: State) -> None:
+        """Have in `document` how the work ended, and in the job's file how far it is. Raises Refused without room."""
         request = self.home.read(f"jobs/{job}.request.json")
         discard(self.home.path("jobs", f"{job}.request.json"))  # it may hold a secret: killed later, none stays
-        document = {
-            "state": "running",
-            "wanted": self.home.read(f"jobs/{job}.json")["wanted"],
-            "progress": {},
-        }
+        document["wanted"] = self.home.read(f"jobs/{job}.json")["wanted"]
         document.update(pid=os.getpid(), started=self.system.started(os.getpid()))
         self.home.write(f"jobs/{job}.json", document)
         written = [0.0]
@@ -149,7 +158,6 @@ class Jobs:
                 ).to_json(),
                 state="failed",
             )
-        self.home.write(f"jobs/{job}.json", document)
 
 
 def _lasting(request: State) -> State:

@@ -17,13 +17,12 @@ nothing else. An expected failure is {"error": {what, why, fix}} and exit code 1
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
 from typing import Any, Optional
 
-from .errors import Refused, why_of
+from .errors import Refused, fix_of, why_of
 from .home import Home
 from .jobs import Jobs
 from .system import Progress, State, System, no_progress
@@ -204,8 +203,7 @@ def main() -> int:
     except Refused as refused:
         answer, code = {"error": refused.to_json()}, 1
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        fix = "free some disk space, then converge again" if full else "look at that on the machine; or report it"
+        fix = fix_of(error, "look at that on the machine; or report it")
         refusal = Refused(f"{sys.argv[1]} what was asked", why_of(error), fix)
         answer, code = {"error": refusal.to_json()}, 1
     with answer_to:

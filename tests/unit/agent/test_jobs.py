@@ -22,7 +22,7 @@ from deploys.agent.home import Home
 from deploys.agent.jobs import Jobs
 from deploys.agent.posix import Posix
 
-from .support import RUN, Packed, State, ensure, file_request
+from .support import ROOT, RUN, Packed, State, ensure, file_request
 
 
 @pytest.fixture
@@ -305,3 +305,91 @@ def test_stop_takes_the_whole_tree(system: Posix, tmp_path: Path) -> None:
     while system.is_alive(child, started) and time.monotonic() < end:
         time.sleep(0.01)
     assert not system.is_alive(child, started)
+
+
+# The detached side, of a job that fills its disk and then ends in one of three ways.
+FILLS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from deploys.agent.errors import Refused
+from deploys.agent.home import Home
+from deploys.agent.jobs import Jobs
+from deploys.agent.posix import Posix
+home, job, how = sys.argv[2:]
+jobs = Jobs(Posix(), Home(Posix(), home))
+
+def fill():
+    with open(home + "/filler", "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 1024)
+        except OSError:
+            return
+
+def work(request, progress):
+    fill()
+    if how == "says why":
+        raise Refused("unpack it", "the place is taken \\u00e4" + "x" * 9000, "look there")
+    if how == "tells how far":
+        progress({"what": "unpacking"})
+    return {"file": {}}
+
+if how == "before it began":
+    fill()
+jobs.run(job, work)
+"""
+
+
+class TestFullDisk:
+    """How a job ended is told even when there is no room to write it down: nobody is told that it was killed."""
+
+    @pytest.fixture
+    def there(self, system: Posix, tiny_disk: Path) -> Jobs:
+        return Jobs(system, Home(system, str(tiny_disk)))
+
+    def ended(self, jobs: Jobs, how: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Refused]:
+        """What the desk is told of a job that ended so; no word of it on stderr."""
+        ends = []
+
+        def detach(self: Posix, arguments: list[str], log: str) -> int:
+            command = [sys.executable, "-c", FILLS, str(ROOT), jobs.home.directory, arguments[-1], how]
+            ends.append(subprocess.run(command, capture_output=True, text=True, check=False).stderr)
+            return 0
+
+        monkeypatch.setattr(Posix, "detach", detach)
+        name = jobs.start(job(Path("/x")))
+        began = time.monotonic()
+        with pytest.raises(Refused) as caught:
+            jobs.wait(name, 20)
+        assert time.monotonic() - began < 5
+        assert ends == [""]
+        return name, caught.value
+
+    @pytest.mark.parametrize("how", ["before it began", "tells how far", "does all of it"])
+    def test_is_the_reason(self, how: str, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        name, said = self.ended(there, how, monkeypatch)
+        assert said.what == f"write {there.home.path('jobs', name)}.json"
+        assert "No space left" in said.why
+        assert said.fix == "free some disk space and converge again"
+
+    def test_hides_no_other_reason(self, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, said = self.ended(there, "says why", monkeypatch)
+        assert said.what == "unpack it"
+        assert said.why.startswith("the place is taken ä")
+        assert said.fix == "look there"
+
+    def test_with_room_again_the_next_one_runs(self, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ended(there, "says why", monkeypatch)
+        with pytest.raises(Refused, match="No space left"):
+            there.start(job(Path("/x")))
+        Path(there.home.path("filler")).unlink()
+        monkeypatch.setattr(Posix, "detach", lambda self, arguments, log: there.run(arguments[-1], lambda *_: {}))
+        name = there.start(job(Path("/x")))
+        assert there.wait(name, 0)["state"] == "done"
+        assert {each.suffix for each in Path(there.home.folder("jobs")).iterdir()} == {".json"}
+
+    def test_one_that_was_killed_is_still_told_as_killed(self, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("deploys.agent.jobs.START_S", 0.0)
+        monkeypatch.setattr(Posix, "detach", lambda *_: 0)
+        with pytest.raises(Refused, match="it was killed"):
+            there.wait(there.start(job(Path("/x"))), 0)
