@@ -9,6 +9,7 @@ from deploys.schema.base import Nonsense, right_classes
 from deploys.schema.docker import DockerDesktop
 from deploys.schema.gateway import Gateway, GatewayNative, GatewayPlace, Lane, Route, check_routes
 from deploys.schema.machine import Agent, Brain, Gpu, Model, Needs, Ollama, Ssh, Tailnet
+from deploys.schema.places import check_places
 from deploys.schema.system import (
     Feature,
     FirewallRule,
@@ -48,6 +49,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
     _check_way_in(name, data.get("ssh"), data.get("system_services", ()))
     _check_gpu(name, data.get("gpu"), models)
     check_routes(name, lanes, routes)
+    check_places(name, data)
 
 
 CLASSES: Mapping[str, type] = {
