@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -177,4 +178,49 @@ def test_text_gets_crlf_and_a_full_disk_refuses(machine: Machine, world: World) 
     machine.drive.full = True
     with pytest.raises(OSError) as problem:
         world.open(r"C:\work\more", "w")
+    assert problem.value.winerror == 112  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", ["ab", "a", "wb"])
+def test_on_a_full_disk_nothing_grows(machine: Machine, world: World, mode: str) -> None:
+    path = r"C:\work\there"
+    machine.drive.write(path, b"old text")
+    text: dict[str, str] = {} if "b" in mode else {"encoding": "utf-8"}
+    machine.drive.full = True
+    with pytest.raises(OSError, match="No space left") as problem, world.open(path, mode, **text) as file:
+        file.write("more" if text else b"more")
+    assert problem.value.errno == errno.ENOSPC
+    assert machine.drive.read(path) == (b"" if "w" in mode else b"old text")
+    machine.drive.full = False
+    with world.open(path, mode, **text) as file:
+        file.write("more" if text else b"more")
+    assert machine.drive.read(path).endswith(b"more")
+
+
+def test_on_a_full_disk_what_is_there_can_be_written_over(machine: Machine, world: World) -> None:
+    os, path = world.load("os"), r"C:\work\there"
+    machine.drive.write(path, b"old text")
+    machine.drive.full = True
+    with world.open(path, "r+b") as file:
+        file.write(b"new")
+        file.flush()
+        os.fsync(file.fileno())
+    assert machine.drive.read(path) == b"new text"
+    descriptor = os.open(path, os.O_RDWR)
+    os.write(descriptor, b"as long.")
+    with pytest.raises(OSError, match="No space left"):
+        os.write(descriptor, b"!")
+    os.close(descriptor)
+    assert machine.drive.read(path) == b"as long."
+
+
+def test_a_disk_that_is_full_from_a_moment_on(machine: Machine, world: World) -> None:
+    machine.drive.fills_at = r"\9.9"
+    machine.drive.make(r"C:\work")
+    os = world.load("os")
+    with world.open(r"C:\work\before", "w"):
+        pass
+    os.mkdir(r"C:\work\9.9")
+    with pytest.raises(OSError) as problem:
+        world.open(r"C:\work\9.9\file", "w")
     assert problem.value.winerror == 112  # type: ignore[attr-defined]

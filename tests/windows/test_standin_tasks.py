@@ -146,6 +146,18 @@ def test_any_order_but_no_unknown_element(machine: Machine) -> None:
             "EndBoundary",
             "2025-01-01T00:00:00",
         ),
+        (
+            "",
+            "<TimeTrigger><StartBoundary>2026-02-31T03:00:00</StartBoundary></TimeTrigger>",
+            "StartBoundary",
+            "2026-02-31T03:00:00",
+        ),
+        (
+            "",
+            f"<TimeTrigger>{START}<EndBoundary>2030-01-01 00:00</EndBoundary></TimeTrigger>",
+            "EndBoundary",
+            "2030-01-01 00:00",
+        ),
     ],
 )
 def test_bad_values_are_refused(machine: Machine, settings: str, triggers: str, node: str, value: str) -> None:

@@ -47,8 +47,9 @@ class Control:
         """From now on; what was said stays said."""
         self._machine.language, self._machine.oem = to, "cp850" if to == "de" else "cp437"
 
-    def disk(self, full: bool) -> None:
-        self._machine.drive.full = full
+    def disk(self, full: bool, at: str = "") -> None:
+        """`at`: only as soon as something with this in its path is made there."""
+        self._machine.drive.full, self._machine.drive.fills_at = full and not at, at
 
     def tailnet(self, there: bool) -> None:
         """Whether Tailscale's daemon runs: without it the machine has no address there."""

@@ -20,6 +20,7 @@ ROOT = (
     "(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)"
 )
 PROGRAM_DATA = "O:SYD:PAI(A;OICIIO;GA;;;CO)(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)(A;CI;DCLCRPCR;;;BU)"
+SSH = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)"  # documented: made by sshd at its first start
 PROGRAM_FILES = (
     f"O:{security.TRUSTED_INSTALLER}D:PAI(A;OICIIO;GA;;;CO)(A;;0x1301bf;;;SY)(A;OICIIO;GA;;;SY)(A;;0x1301bf;;;BA)"
     "(A;OICIIO;GA;;;BA)(A;;0x1200a9;;;BU)(A;OICIIO;GXGR;;;BU)"
@@ -63,6 +64,7 @@ class Drive:
         self.owner_is_user: str | None = None  # else Administrators: both are on record for elevated creation
         self.unreliable = 0.0  # the share of replacements refused without a visible cause (recorded: about 4 %)
         self.full = False
+        self.fills_at = ""  # it is, from the moment on when something with this in its path is made
         self.locked: set[str] = set()  # opened by a program that shares nothing
         self.loaded: set[str] = set()  # executables that run
         self.sought = b""  # a secret that a test planted
@@ -190,6 +192,8 @@ class Drive:
         self.must_allow(above, sids, ADD_FOLDER if directory else ADD_FILE)
         if self.full:
             raise error(112, path)
+        if self.fills_at and self.fills_at.lower() in path.lower():
+            self.full, self.fills_at = True, ""
 
     def may_delete(self, path: str, sids: frozenset[str]) -> None:
         found, above = self.descriptor(path), path.rstrip("\\").rpartition("\\")[0]

@@ -4,7 +4,7 @@ Modules of the agent and those of the standard library that touch files are exec
 `os`, `sys`, `io`, `subprocess` and `open` of the machine; everything else is shared with the test.
 """
 
-# ruff: noqa: PTH208, PTH123, PTH116
+# ruff: noqa: PTH208, PTH116
 from __future__ import annotations
 
 import builtins
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import security, win32
+from . import room, security, win32
 from .drive import error, translated
 from .machine import PYTHON, Machine
 from .processes import Process
@@ -129,7 +129,7 @@ class World:
         if "b" not in mode and options.get("newline") is None and "r" not in mode:
             options["newline"] = "\r\n"
         if isinstance(file, int):
-            return open(file, mode, *more, **options)
+            return room.opened(self.machine.drive, file, mode, *more, **options)
         path = os.fspath(file)
         flags = os.O_RDONLY
         if "w" in mode:
@@ -141,7 +141,7 @@ class World:
         if "+" in mode:
             flags = flags & ~(os.O_WRONLY) | os.O_RDWR
         descriptor = self.modules["nt"].open(path, flags)
-        return open(descriptor, mode, *more, **options)
+        return room.opened(self.machine.drive, descriptor, mode, *more, **options)
 
     def _io(self) -> Any:
         module = types.ModuleType("io")
@@ -286,7 +286,7 @@ def _nt(world: World) -> Any:
     """What `os` builds on."""
     machine, drive = world.machine, world.machine.drive
     nt: Any = types.ModuleType("nt")
-    for name in ("close", "write", "read", "fsync", "lseek", "urandom", "fspath", "isatty", "strerror"):
+    for name in ("close", "read", "fsync", "lseek", "urandom", "fspath", "isatty", "strerror"):
         setattr(nt, name, getattr(os, name))
     for name in dir(os):
         if name.startswith(("O_", "EX_")) or name in ("stat_result", "DirEntry", "F_OK", "R_OK", "W_OK", "X_OK"):
@@ -390,6 +390,10 @@ def _nt(world: World) -> Any:
     nt.putenv = nt.unsetenv = lambda *_: None
     nt._exit = lambda code: None
 
+    def write(descriptor: int, data: bytes) -> int:
+        room.must_fit(drive, descriptor, len(data))
+        return os.write(descriptor, data)
+
     def dup(descriptor: int) -> int:
         return os.dup(streams.get(descriptor, descriptor))
 
@@ -408,7 +412,7 @@ def _nt(world: World) -> Any:
             os.close(each)
         streams.clear()
 
-    nt.dup, nt.dup2, nt.attach, nt.close_streams = dup, dup2, attach, close_streams
+    nt.dup, nt.dup2, nt.attach, nt.close_streams, nt.write = dup, dup2, attach, close_streams, write
     for name, value in world.process.environment.items():
         nt.environ[name] = value
     return nt

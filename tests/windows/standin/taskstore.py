@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import xml.parsers.expat
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ ALWAYS = {"DisallowStartIfOnBatteries", "StopIfGoingOnBatteries", "MultipleInsta
 SINCE_1_3 = {"UseUnifiedSchedulingEngine", "DisallowStartOnRemoteAppSession", "ProcessTokenSidType"}
 INFO = ["Date", "SecurityDescriptor", "Source", "Author", "Version", "Description", "Documentation", "URI"]
 PRINCIPAL = {"UserId", "GroupId", "LogonType", "RunLevel", "DisplayName", "ProcessTokenSidType", "RequiredPrivileges"}
+DAYS = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 SECTIONS = {"RegistrationInfo", "Triggers", "Principals", "Settings", "Actions", "Data"}
 BOOLEANS = {"true", "false"}
 
@@ -213,13 +216,27 @@ def _check_triggers(task: Node) -> None:
                 raise Refusal(BAD_VALUE, each.where(value=each.text.strip()))
             if each.tag == "Repetition":
                 _check_interval(each)
+            if each.tag in ("StartBoundary", "EndBoundary") and not _is_moment(each.text.strip()):
+                raise Refusal(BAD_VALUE, each.where(value=each.text.strip()))
             if each.tag == "ScheduleByWeek" and not each.find("DaysOfWeek"):
                 raise Refusal(MISSING, each.where("DaysOfWeek"))
+            for day in (each.find("DaysOfWeek") or Node("")).children:
+                if day.tag not in DAYS:
+                    raise Refusal(UNEXPECTED, day.where())
         start, end = trigger.find("StartBoundary"), trigger.find("EndBoundary")
         if trigger.tag == "CalendarTrigger" and not start:
             raise Refusal(MISSING, trigger.where("StartBoundary"))
         if start and end and end.text.strip() <= start.text.strip():
             raise Refusal(BAD_VALUE, end.where(value=end.text.strip()))
+
+
+def _is_moment(text: str) -> bool:
+    """An xs:dateTime, as the schema has it, of a day that there is."""
+    found = MOMENT.fullmatch(text)
+    try:
+        return bool(found and datetime.datetime.fromisoformat(found[1]))
+    except ValueError:
+        return False
 
 
 def _check_interval(node: Node) -> None:
