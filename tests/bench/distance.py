@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from group_data import linux, windows
 from tests.bench.converge import REPOSITORY, lab, row, timed
 from tests.bench.counted import EXECS, SESSIONS, UPLOADS
 
@@ -74,8 +75,10 @@ class Bench:
     def resources(self) -> int:
         """How many the machine's manifest names."""
         machine = self.found["machines"][self.name]
-        home = f"{machine['drive']}/ProgramData" if machine.get("drive") else "/var/lib"
-        command = ["docker", "exec", machine["container"], "cat", f"{home}/llm-harness/managed.json"]
+        home = linux.agent.home
+        if drive := machine.get("drive"):
+            home = windows.agent.home.replace("C:", drive).replace("\\", "/")
+        command = ["docker", "exec", machine["container"], "cat", f"{home}/managed.json"]
         return len(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
 
 

@@ -14,6 +14,7 @@ RULE = "TP3 web"
 
 def test_a_loss_of_power(machine: Machine, tmp_path: Path) -> None:
     neighbour.furnish(machine)
+    machine.services.boot()
     machine.tools.features["VirtualMachinePlatform"] = "Enable Pending"
     keeper = keep.Keeper(machine, tmp_path / "state")
     before = Control(machine, lambda: None).dump()

@@ -1,13 +1,18 @@
-"""Each managed thing broken alone by hand: verify goes red naming it, plan names it, converge heals it alone."""
+"""Each managed thing broken alone by hand: verify goes red naming it, plan names it, converge heals it alone.
+
+Another project on Apex stays as it was before the first of them, byte for byte.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from .conftest import Desk, Machine, described
+from .neighbours import Neighbour, Snapshot, assert_untouched, living
 from .tampers import ON_G16, ON_LINUX, ON_WINDOWS
 
 ON_APEX = ON_WINDOWS if described()["machines"]["apex"].get("os") == "windows" else ON_LINUX
@@ -24,9 +29,18 @@ def healed(desk: Desk) -> Iterator[None]:
     desk.run("converge")
 
 
+@pytest.fixture(scope="module")
+def beside(machines: dict[str, Machine], lab: dict[str, Any]) -> Iterator[tuple[Neighbour, Snapshot]]:
+    """The other project, and how it was before anything was broken."""
+    with living(machines["apex"], lab) as neighbour:
+        yield neighbour, neighbour.snapshot()
+
+
 @pytest.mark.usefixtures("healed")
 @pytest.mark.parametrize("what", TAMPERS)
-def test_it_is_seen_named_and_healed_alone(what: str, desk: Desk, machines: dict[str, Machine]) -> None:
+def test_it_is_seen_named_and_healed_alone(
+    what: str, desk: Desk, machines: dict[str, Machine], beside: tuple[Neighbour, Snapshot]
+) -> None:
     tamper = TAMPERS[what]
     machine = machines[tamper.machine]
     machine.sh(tamper.do) if isinstance(tamper.do, str) else tamper.do(machine)
@@ -46,6 +60,8 @@ def test_it_is_seen_named_and_healed_alone(what: str, desk: Desk, machines: dict
     assert f"{other}: 0 changed" in converged.out
     assert desk.run("plan").code == 0
     assert desk.run("verify", f"HOST={machine.name}").code == 0
+    neighbour, before = beside
+    assert_untouched(before, neighbour.snapshot())
 
 
 def _without_version(change: str) -> str:

@@ -1,14 +1,10 @@
-"""What leaves the data leaves the machine; a stranger's things beside it stay."""
+"""What leaves the data leaves the machine; a stranger's things beside it stay (see also test_5_neighbours)."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from .conftest import REPOSITORY, Desk, Machine
+from .conftest import Desk, Machine
 
 API = "http://127.0.0.1:11434"
-MACHINE_KEY = r"HKLM\SYSTEM\CurrentControlSet"
 
 
 def _models(machine: Machine) -> set[str]:
@@ -43,50 +39,3 @@ def test_a_model_and_a_file_leave_and_a_strangers_stay(copy: Desk, apex: Machine
     assert copy.run("plan").code == 0
     apex.sh(f'curl -sf -X DELETE {API}/api/delete -d \'{{"model": "strangers:own"}}\'')
     g16.sh("rm /usr/local/bin/stranger /home/desk/.config/brain/notes")
-
-
-def _neighbours(machine: Machine) -> str:
-    """Everything of the owner's other stack, byte for byte, its process and start times included."""
-    container = machine.sh("docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}' tp3")
-    if machine.windows:
-        return container + _neighbours_on_windows(machine)
-    return container + machine.sh(
-        "find /srv/tp3 -type f -printf '%p %m %T@ ' -exec sha256sum {} +;"
-        "systemctl show tp3 -p MainPID -p ActiveEnterTimestampMonotonic; sha256sum /etc/systemd/system/tp3.service"
-    )
-
-
-def _neighbours_on_windows(machine: Machine) -> str:
-    """Its files with their access, its tasks, rules and services, and everything in the registry that names it."""
-    dump = machine.control("dump")
-    theirs: dict[str, Any] = {
-        "files": {path: each for path, each in dump["files"].items() if path.startswith(r"C:\TP3")}
-    }
-    theirs["tasks"] = {name: each for name, each in dump["tasks"].items() if name.startswith("\\TP3")}
-    theirs["rules"] = {name: each for name, each in machine.control("firewall").items() if "TP3" in each}
-    theirs["services"] = dump["services"]["TP3"]
-    theirs["registry"] = machine.control("registry", key=r"HKLM\SOFTWARE\TP3")
-    environment = machine.control("registry", key=rf"{MACHINE_KEY}\Control\Session Manager\Environment")["values"]
-    theirs["variables"] = {name: each for name, each in environment.items() if "TP3" in name}
-    assert all(theirs.values()), f"the neighbour is not there: {theirs}"
-    return json.dumps(theirs, sort_keys=True)
-
-
-def test_the_neighbours_stay_while_the_gateway_goes_and_comes(copy: Desk, apex: Machine, lab: dict[str, str]) -> None:
-    unit = "[Service]\\nExecStart=/bin/sleep infinity\\n"
-    apex.sh(f"docker run -d --name tp3 --entrypoint sleep {lab['image']} infinity")
-    apex.sh(
-        f"mkdir -p /srv/tp3; echo theirs > /srv/tp3/data; printf '{unit}' > /etc/systemd/system/tp3.service;"
-        "systemctl start tp3"
-    )
-    before = _neighbours(apex)
-    try:
-        copy.edit("deploys/apex.py", "        gateway.serve()\n", "")
-        assert copy.run("converge", "HOST=apex").code == 0
-        assert apex.sh_at("test -e {} && echo there", "gateway", check=False) == ""
-        assert apex.sh("docker ps --format '{{.Names}}'") == "tp3"
-        assert ":4000 " not in apex.sh("ss -Hltn")
-        assert Desk(REPOSITORY).run("converge", "HOST=apex").code == 0
-        assert _neighbours(apex) == before
-    finally:
-        apex.sh("docker rm -f tp3; systemctl stop tp3; rm -r /srv/tp3 /etc/systemd/system/tp3.service")

@@ -123,10 +123,11 @@ class Control:
                 self._machine.drive.note(path)
         return {name: sorted(each) for name, each in list(self._machine.drive.holding.items())}
 
-    def files(self, below: str = "C:", content: bool = True) -> dict[str, Any]:
-        """{path: {"sddl", "sha256", "bytes"}}; folders without the two last."""
+    def files(self, below: str = "C:", content: bool = True, itself: bool = False) -> dict[str, Any]:
+        """{path: {"sddl", "sha256", "bytes"}}; folders without the two last. `itself`: the one named, too."""
         drive, found = self._machine.drive, {}
-        for place in sorted(drive.real(below).rglob("*")):
+        top = drive.real(below)
+        for place in sorted([*([top] if itself else []), *top.rglob("*")]):
             path = drive.path_of(place)
             with contextlib.suppress(OSError):
                 about: dict[str, Any] = {"sddl": _fixed(drive.descriptor(path))}
