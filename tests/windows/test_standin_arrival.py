@@ -13,6 +13,7 @@ import sys
 import types
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,10 +170,9 @@ class Desk:
         assert isinstance(agent, Agent)
         return agent
 
-    def ask(self, verb: str = "look", request: Any = None) -> Any:
-        """One question over a connection of its own."""
-        request = request or {"asked": [], "programs": []}
-        self.lines.clear()
+    @contextmanager
+    def connected(self, **data: Any) -> Iterator[Any]:
+        """What the operations know as the host."""
         with paramiko.SSHClient() as client:
             client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
             alone: dict[str, Any] = {"allow_agent": False, "look_for_keys": False, "timeout": 10}
@@ -182,8 +182,13 @@ class Desk:
             connector = types.SimpleNamespace(
                 client=client, get_file_transfer_connection=lambda: paramiko.SFTPClient.from_transport(transport)
             )
-            host: Any = types.SimpleNamespace(data={"agent": self.agent()}, connector=connector, name="apex")
-            answer = link.ask(host, verb, request)
+            yield types.SimpleNamespace(data={"agent": self.agent(), **data}, connector=connector, name="apex")
+
+    def ask(self, verb: str = "look", request: Any = None) -> Any:
+        """One question over a connection of its own."""
+        self.lines.clear()
+        with self.connected() as host:
+            answer = link.ask(host, verb, request or {"asked": [], "programs": []})
         assert not self.machine.processes.faults
         return answer
 
