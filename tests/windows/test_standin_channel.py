@@ -22,7 +22,13 @@ from .test_standin_verbs import RUN
 __all__ = ["desk", "key", "machine"]
 
 ASKED: dict[str, Any] = {"asked": [], "programs": []}
-LARGE: dict[str, Any] = {"kind": "file", "id": r"C:\litellm\large", "verb": "ensure", "access": "administrators", "run": RUN}
+LARGE: dict[str, Any] = {
+    "kind": "file",
+    "id": r"C:\litellm\large",
+    "verb": "ensure",
+    "access": "administrators",
+    "run": RUN,
+}
 
 # Two names of one machine: what is wrong with the data of one is its own.
 ONE = """("{name}", {{{{"ssh_hostname": "127.0.0.1", "ssh_port": {{port}}, "ssh_user": "anna", "ssh_key": {{key!r}},
