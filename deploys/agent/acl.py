@@ -15,9 +15,12 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from .errors import Refused
-from .sddl import FULL, MODIFY, READ, READ_AND_RUN, RUN, Ace, Descriptor, render
+from .sddl import FULL, MODIFY, READ, READ_AND_RUN, RUN, WRITE, Ace, Descriptor, merged, render, without_inherited
 
 SYSTEM, ADMINISTRATORS, USERS = "S-1-5-18", "S-1-5-32-544", "S-1-5-32-545"
+TRUSTED_INSTALLER = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
+TRUSTED = frozenset({SYSTEM, ADMINISTRATORS, TRUSTED_INSTALLER})
+OWNERS = frozenset({"S-1-3-0", "S-1-3-4"})  # whoever makes or owns it: owners are looked at by themselves
 LOCAL_ADMINISTRATORS = "S-1-5-114"  # "local account and member of Administrators": part of Administrators anyway
 READ_BY = "read by "
 DOWN = frozenset({"OI", "CI"})
@@ -50,6 +53,31 @@ def descriptor(masks: dict[str, int], directory: bool) -> Descriptor:
     """Owned by administrators, protected, with these rights; on a directory for all that it will hold too."""
     flags = DOWN if directory else frozenset()
     return Descriptor(ADMINISTRATORS, True, frozenset(Ace(True, flags, mask, sid) for sid, mask in masks.items()))
+
+
+def wide(found: Descriptor, also: str) -> bool:
+    """Whether anybody but administrators, and the account `also`, may change it or what will be made in it."""
+    return any(ace.allow and ace.mask & WRITE and not _may(ace.sid, also) for ace in found.aces)
+
+
+def _may(sid: str, also: str) -> bool:
+    return sid in TRUSTED | OWNERS | {LOCAL_ADMINISTRATORS, also}
+
+
+def narrowed(found: Descriptor, also: str, top: bool, directory: bool) -> Descriptor:
+    """The same, owned by administrators, and without those rights. What is not cut off from above inherits from there.
+
+    `top`: nothing comes from above any more: that is not ours. Nobody may read what was closed to them.
+    """
+    cut_off = top or found.protected
+    masks = {SYSTEM: FULL, ADMINISTRATORS: FULL} if cut_off else {}
+    flags = DOWN if directory else frozenset()
+    aces = {Ace(True, flags, mask, sid) for sid, mask in masks.items()}
+    for ace in (found if cut_off else without_inherited(found)).aces:
+        mask = ace.mask if not ace.allow or _may(ace.sid, also) else ace.mask & ~WRITE
+        if mask and ace.sid not in masks:
+            aces.add(ace._replace(mask=mask, flags=ace.flags - {"ID"}))
+    return Descriptor(ADMINISTRATORS, cut_off, merged(aces))
 
 
 def spelling(access: str, sid_of: SidOf, name_of: SidOf) -> None:

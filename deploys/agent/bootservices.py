@@ -19,7 +19,7 @@ from typing import Optional
 from . import acl, holder, native, ntfs, schedule, sddl, win32
 from .errors import Refused
 from .fresh import write_new
-from .patience import discard, patiently
+from .patience import patiently
 from .system import State
 
 START_S = 30.0
@@ -95,6 +95,10 @@ class BootServices:
         """As in ACCOUNTS."""
         return WITH_SECRETS if spec["account"] == "own" and spec.get("secrets") else ACCOUNTS[spec["account"]]
 
+    def account_of(self, spec: State) -> str:
+        """The SID of the account that a service writes its state as."""
+        return self._account(spec)[1]
+
     def _who(self, spec: State) -> str:
         """The SID that must be let in besides administrators and SYSTEM; "" for none."""
         return self._account(spec)[1]
@@ -131,7 +135,7 @@ class BootServices:
         """Whether the holder and its order are as we wrote them, and nobody else may write them."""
         folder = self._folder(spec["name"])
         try:
-            secure = sddl.parse(win32.security(folder)) == self._readable(spec, sddl.READ_AND_RUN)
+            secure = sddl.parse(ntfs.access(folder)) == self._readable(spec, sddl.READ_AND_RUN)
             if spec.get("secrets"):
                 with open(spec["secrets"], "rb") as given, open(os.path.join(folder, "secrets"), "rb") as had:
                     secure = secure and given.read() == had.read()
@@ -153,7 +157,9 @@ class BootServices:
             os.makedirs(path, exist_ok=True)
             ntfs.secure(path, self._readable(spec, rights))
         if spec.get("state"):
-            os.makedirs(spec["state"], exist_ok=True)
+            if not os.path.isdir(spec["state"]):
+                os.makedirs(os.path.dirname(spec["state"]), exist_ok=True)
+                os.mkdir(spec["state"], 0o700)  # nobody puts anything there before it is closed to them
             ntfs.secure(spec["state"], self._readable(spec, sddl.MODIFY))
         self._open_python(spec)
         with open(self.agent, "rb") as file:
@@ -174,7 +180,7 @@ class BootServices:
         place, who = os.path.dirname(sys.executable), self._who(spec)
         if not who or not place.lower().startswith(self.home.lower() + "\\"):
             return
-        wanted = {ace.sid: ace.mask for ace in sddl.parse(win32.security(place)).aces if ace.mask == sddl.READ_AND_RUN}
+        wanted = {ace.sid: ace.mask for ace in sddl.parse(ntfs.access(place)).aces if ace.mask == sddl.READ_AND_RUN}
         if who not in wanted:
             wanted.update({acl.SYSTEM: sddl.FULL, acl.ADMINISTRATORS: sddl.FULL, who: sddl.READ_AND_RUN})
             ntfs.secure(place, acl.descriptor(wanted, directory=True))
@@ -194,7 +200,7 @@ class BootServices:
         self._end(name)
         self._hand_over(record["spec"])
         end = time.monotonic() + START_S
-        discard(self._began(name))
+        ntfs.discard_below(self._folder(name), "log", "began")
         while True:  # while the scheduler still thinks that the old one runs, it starts nothing, and says yes
             schedule.run(self.task(name))
             for _ in range(20):
@@ -219,10 +225,21 @@ class BootServices:
             patiently(lambda: shutil.rmtree(self._folder(name)))
 
     def restarts_of(self, name: str) -> int:
-        return holder.ends(self._began(name))
+        """0 where it cannot be seen."""
+        try:
+            with ntfs.opened_below(self._folder(name), "log", "began") as file:
+                return int(file.read(20) or 0)
+        except (OSError, ValueError, Refused):
+            return 0
 
     def log_tail(self, name: str, lines: int) -> str:
-        return holder.tail(self._folder(name, "log", name + ".log"), lines)
+        try:
+            with ntfs.opened_below(self._folder(name), "log", name + ".log") as file:
+                return holder.tail(file, lines)
+        except FileNotFoundError:
+            return ""
+        except Refused as refused:
+            return f"its log is not read: {refused.why}"
 
 
 def _at_home(environment: State) -> State:

@@ -222,6 +222,7 @@ class Directories(OneByOne):
         try:
             if not os.path.isdir(path):
                 os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                os.mkdir(path, 0o700)  # one that somebody made just now is none of ours: File exists
                 self.system.make_private(path)
             self.system.grant(path, request["access"])
         except OSError as error:

@@ -18,6 +18,7 @@ from . import win32
 from .system import State
 
 LOG_BYTES = 10 << 20
+TAIL_BYTES = 1 << 16
 ALREADY_HELD = 183
 
 
@@ -44,15 +45,6 @@ def hold(path: str) -> int:
         with contextlib.suppress(OSError), open(spec["began"], "w", encoding="ascii") as file:  # as with its log
             file.write(str(count))
         time.sleep(spec["pause_s"])
-
-
-def ends(began: str) -> int:
-    """How often its command has ended, by that file."""
-    try:
-        with open(began, encoding="ascii") as file:
-            return int(file.read(20) or 0)
-    except (OSError, ValueError):
-        return 0
 
 
 def _once(spec: State) -> int:
@@ -92,17 +84,8 @@ class _Log:
             return
 
 
-def tail(path: str, lines: int) -> str:
-    """The last lines of a log."""
-    try:
-        with open(path, "rb") as file:
-            _back(file, 1 << 16)
-            text = file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])
-
-
-def _back(file: IO[bytes], count: int) -> None:
-    file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - count))
+def tail(log: IO[bytes], lines: int) -> str:
+    """The last lines of an open log."""
+    log.seek(0, os.SEEK_END)
+    log.seek(max(0, log.tell() - TAIL_BYTES))
+    return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])

@@ -22,6 +22,7 @@ import os
 import sys
 from typing import Any, Optional
 
+from . import adoption
 from .errors import Refused, fix_of, why_of
 from .home import Home
 from .jobs import Jobs
@@ -89,6 +90,7 @@ class Agent:
         for kind, name, spec in request.get("asked", []):
             asked.setdefault(kind, {})[name] = spec
         state = {kind: self._state(kind, wanted) for kind, wanted in asked.items()}
+        self._look_below(state, asked)
         self.undo.mark(state)
         return {
             "machine": machine.look(self.system, request.get("programs", [])),
@@ -104,6 +106,19 @@ class Agent:
         except Refused as refused:
             return {name: {"unknown": refused.to_json()} for name in wanted}
 
+    def _look_below(self, state: dict[str, dict[str, Optional[State]]], asked: dict[str, dict[str, State]]) -> None:
+        """Say of each folder that is not ours yet whether others may change what is in it, or who owns it."""
+        for kind, wanted in asked.items():
+            for name, spec in wanted.items():
+                try:
+                    wide = adoption.wide(self.system, self.home, kind, name, spec)
+                except Refused as refused:
+                    state[kind][name] = {"unknown": refused.to_json()}
+                    continue
+                found = state[kind].get(name)
+                if wide and found:
+                    found["wide"] = True
+
     def _kind(self, name: str) -> Any:
         if name not in self.kinds:
             why = f"this machine's system has no {name}"
@@ -118,6 +133,9 @@ class Agent:
         self.home.take_lease(request["run"])
         self.undo.settle()
         self.home.leave_provenance(request["run"])
+        if request["verb"] == "ensure":  # before it is a job: that may run as another
+            wanted = {**request, **request.get("spec", {})}
+            adoption.adopt(self.system, self.home, request["kind"], request["id"], wanted)
         if request.get("job"):
             jobs = Jobs(self.system, self.home)
             return self.wait({"job": jobs.start(request), "wait_s": request["wait_s"], "run": request["run"]})

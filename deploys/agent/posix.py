@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
 import os
 import platform
-import pwd
 import signal
-import stat
 import subprocess
-from typing import Any, Callable, Optional, Sequence
+from typing import Optional, Sequence
 
+from . import modes
 from .errors import Refused, why_of
 from .fresh import fresh
 from .programs import run
@@ -39,29 +37,16 @@ class Posix:
 
     # -- files
     def access_of(self, path: str) -> str:
-        found = os.lstat(path)
-        owner, group = _name(pwd.getpwuid, found.st_uid), _name(grp.getgrgid, found.st_gid)
-        mode = stat.S_IMODE(found.st_mode)
-        raw = f"{owner}:{group} {mode:04o}"
-        directory = stat.S_ISDIR(found.st_mode)
-        private = [] if owner.isdigit() else [f"only {owner}"]  # a number is nobody that this machine knows
-        for words in ("administrators", "everyone", *private):
-            for access in (words,) if directory else (words, f"{words} +x"):
-                if _raw(access, directory) == raw:
-                    return access
-        return raw
+        return modes.access_of(path)
 
     def grant(self, path: str, access: str) -> None:
-        raw = _raw(access, os.path.isdir(path)) or access
-        names, _, mode = raw.rpartition(" ")
-        owner, _, group = names.partition(":")
-        try:
-            numbers = _number(pwd.getpwnam, owner), _number(grp.getgrnam, group), int(mode, 8)
-        except (KeyError, ValueError):
-            fix = "use administrators, everyone or only <user>, and a user that this machine has"
-            raise Refused(f"set the access of {path}", f"{access!r} means nothing here", fix) from None
-        os.chown(path, *numbers[:2])
-        os.chmod(path, numbers[2])
+        modes.grant(path, access)
+
+    def look_over(self, path: str, account: str, top: bool, mend: bool) -> State:
+        return modes.look_over(path, mend)
+
+    def account_of(self, spec: State) -> Optional[str]:
+        return None  # systemd makes it, below /var/lib, for a user that exists while it runs
 
     def replace(self, temporary: str, path: str) -> None:
         os.replace(temporary, path)
@@ -76,7 +61,8 @@ class Posix:
 
     def make_private(self, path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        os.chmod(path, 0o700)
+        with modes.held(path) as held:
+            os.chmod(held, 0o700)
 
     # -- processes
     def detach(self, arguments: Sequence[str], log: str) -> int:
@@ -208,36 +194,6 @@ class Posix:
         entries = [json.loads(line) for line in said.splitlines()]
         own = [each for each in entries if each.get("_PID") != "1"] or entries
         return "\n".join(_message(each) for each in own[-lines:]).strip()
-
-
-def _name(lookup: Callable[[int], Any], number: int) -> str:
-    try:
-        return str(lookup(number)[0])
-    except KeyError:
-        return str(number)
-
-
-def _number(lookup: Callable[[str], Any], name: str) -> int:
-    """A user's or group's number; digits stand for themselves."""
-    return int(name) if name.isdigit() else int(lookup(name)[2])
-
-
-def _raw(access: str, directory: bool) -> Optional[str]:
-    """`owner:group mode` of an access in words, or None when it is none."""
-    words, _, program = access.partition(" +x")
-    runs = directory or access.endswith("+x")
-    if program or (words not in ("administrators", "everyone") and not words.startswith("only ")):
-        return None
-    if words == "everyone":
-        return f"root:root {'0755' if runs else '0644'}"
-    mode = "0700" if runs else "0600"
-    user = "root" if words == "administrators" else words[len("only ") :]
-    try:
-        group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
-    except KeyError:
-        fix = "create that user, or correct its name in group_data"
-        raise Refused(f"give a file to {user}", "this machine has no user of that name", fix) from None
-    return f"{user}:{group} {mode}"
 
 
 def _read(path: str) -> Optional[str]:

@@ -30,7 +30,7 @@ def write(key: str, name: str, value: Optional[State]) -> None:
         if value is not None:
             win32.set_value(key, name, TYPES[value["type"]], _data(what, value))
         elif read(key, name) is not None:
-            win32.delete_value(key, name)
+            win32.set_value(key, name, None)
     except OSError as error:
         raise Refused(what, why_of(error), "connect as an administrator") from error
     if read(key, name) != value:

@@ -47,6 +47,7 @@ RIGHTS = {
 }
 FULL, MODIFY, READ_AND_RUN, READ = 0x1F01FF, 0x1301BF, 0x1200A9, 0x120089
 RUN = 0x20
+WRITE = 0x1F01FF & ~READ_AND_RUN  # content, names, attributes, the list itself: whatever changes something
 
 
 class Ace(NamedTuple):
@@ -72,7 +73,12 @@ def parse(text: str) -> Descriptor:
     if not found:
         raise ValueError(f"no owner and access list: {text}")
     owner, control, entries = found.groups()
-    return Descriptor(_sid(owner or ""), "P" in control, _merged(map(_ace, re.findall(r"\(([^()]*)\)", entries))))
+    return Descriptor(_sid(owner or ""), "P" in control, merged(map(_ace, re.findall(r"\(([^()]*)\)", entries))))
+
+
+def without_inherited(found: Descriptor) -> Descriptor:
+    """What is its own: the rest comes from above."""
+    return found._replace(aces=frozenset(ace for ace in found.aces if "ID" not in ace.flags))
 
 
 def _ace(text: str) -> Ace:
@@ -99,7 +105,7 @@ def _specific(mask: int) -> int:
     return mask
 
 
-def _merged(aces: object) -> frozenset[Ace]:
+def merged(aces: object) -> frozenset[Ace]:
     """Entries for the same one with the same flags are one."""
     masks: dict[tuple[bool, frozenset[str], str], int] = {}
     for ace in aces:  # type: ignore[attr-defined]

@@ -54,7 +54,7 @@ class Services:
         """
         name, spec = request["id"], request["spec"]
         ours = spec.get("command") is not None
-        self.home.remember("service", name, spec={"command": spec["command"]} if ours else {})
+        self.home.remember("service", name, spec=_lasting(spec) if ours else {})
         present = self.system.services([{"name": name, "command": spec.get("command")}])[name]
         if present is None and not ours:
             raise Refused(
@@ -121,6 +121,11 @@ class Services:
             self.system.remove_service(name)
         self.home.forget("service", name)
         return {"service": {name: None}}
+
+
+def _lasting(spec: State) -> State:
+    """What is noted of a service of ours: how to look for it, and its folder, which is ours from then on."""
+    return {key: spec[key] for key in ("command", "state") if spec.get(key)}
 
 
 def _as_defined(present: Optional[State], spec: State) -> bool:

@@ -28,6 +28,20 @@ class System(Protocol):
         "only <user>"; for a file with " +x" when it is a program. Where access is a list, also "read by <user>"
         (and administrators). Called before the file has its name."""
 
+    def look_over(self, path: str, account: str, top: bool, mend: bool) -> State:
+        """Whose the file, directory or link itself is. `mend`: let only administrators, and `account`, change it.
+
+        {"link": whether it leads elsewhere without an administrator's doing, "owner": "" for administrators, `account`
+        and the one the desk comes as, else a name, "wide": whether others may change it, or could before}. Nothing
+        is mended that is a link or belongs to another. `top`: what it inherits is no decision of ours.
+        """
+
+    def account_of(self, spec: State) -> Optional[str]:
+        """Who writes in the `state` folder of such a service, as `look_over` takes it; "" for administrators alone.
+
+        None where the system itself makes that folder.
+        """
+
     def replace(self, temporary: str, path: str) -> None:
         """Put `temporary` where `path` is, atomically and durably: readers see the old or the new."""
 

@@ -6,36 +6,36 @@ same functions. Only for 64-bit Windows; the few bytes that Windows hands out ar
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
 import struct
 import subprocess
 from ctypes import byref, c_int, c_ubyte, c_uint32, c_uint64, c_void_p, c_wchar, c_wchar_p, sizeof
-from typing import Any, NoReturn, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 _c: Any = ctypes  # has more names on Windows than elsewhere
-winreg: Any = importlib.import_module("winreg")
+winreg, msvcrt = map(importlib.import_module, ("winreg", "msvcrt"))
 kernel32 = _c.WinDLL("kernel32", use_last_error=True)
 advapi32 = _c.WinDLL("advapi32", use_last_error=True)
-for _name in ("CreateJobObjectW", "OpenJobObjectW", "OpenProcess", "CreateToolhelp32Snapshot", "GetCurrentProcess"):
+for _name in ("CreateFileW", "CreateJobObjectW", "OpenJobObjectW", "OpenProcess", "CreateToolhelp32Snapshot"):
     getattr(kernel32, _name).restype = c_void_p  # handles are as wide as pointers
 
-OWNER, DACL, PROTECTED_DACL, ALREADY_EXISTS = 1, 4, 0x80000000, 183
+OWNER, DACL, PROTECTED, UNPROTECTED, ALREADY_EXISTS = 1, 4, 0x80000000, 0x20000000, 183
 _held: list[c_void_p] = []  # the job this process is in: open as long as it lives
 
 
-def _fail(code: Optional[int] = None) -> NoReturn:
-    raise _c.WinError(_c.get_last_error() if code is None else code)
+def _must(done: Any, code: int = 0) -> None:
+    if not done:
+        raise _c.WinError(code or _c.get_last_error())
 
 
 def run(program: str, arguments: Sequence[str], timeout_s: float = 120) -> tuple[int, bytes, bytes]:
     """One of Windows' own programs by name, any other by its full path: exit code and raw bytes of both streams."""
-    path = program if "\\" in program else rf"{os.environ['SYSTEMROOT']}\System32\{program}"
-    no_window = 0x08000000  # a console of its own: the code page is the OEM one
-    done = subprocess.run(
-        [path, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, creationflags=no_window
-    )
+    given = [program if "\\" in program else rf"{os.environ['SYSTEMROOT']}\System32\{program}", *arguments]
+    own_console: Any = {"creationflags": 0x08000000}  # without a window; its code page is the OEM one
+    done = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, **own_console)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -63,21 +63,15 @@ def subkeys(key: str) -> list[str]:
 
 
 def _listed(key: str, what: str, count: int) -> Optional[list[Any]]:
-    try:
-        with _key(key, winreg.KEY_READ) as opened:
-            return [getattr(winreg, what)(opened, index) for index in range(winreg.QueryInfoKey(opened)[count])]
-    except FileNotFoundError:
-        return None
+    with contextlib.suppress(FileNotFoundError), _key(key, winreg.KEY_READ) as opened:
+        return [getattr(winreg, what)(opened, index) for index in range(winreg.QueryInfoKey(opened)[count])]
+    return None
 
 
-def set_value(key: str, name: str, kind: int, data: Any) -> None:
+def set_value(key: str, name: str, kind: Optional[int], data: Any = None) -> None:
+    """Without a kind it is deleted."""
     with _key(key, winreg.KEY_SET_VALUE) as opened:
-        winreg.SetValueEx(opened, name, 0, kind, data)
-
-
-def delete_value(key: str, name: str) -> None:
-    with _key(key, winreg.KEY_SET_VALUE) as opened:
-        winreg.DeleteValue(opened, name)
+        winreg.DeleteValue(opened, name) if kind is None else winreg.SetValueEx(opened, name, 0, kind, data)
 
 
 def broadcast() -> None:
@@ -85,61 +79,75 @@ def broadcast() -> None:
     _c.WinDLL("user32").SendMessageTimeoutW(c_void_p(0xFFFF), 0x1A, None, c_wchar_p("Environment"), 2, 5000, None)
 
 
-def security(path: str) -> str:
-    """Owner and DACL of a file or directory, as SDDL."""
+@contextlib.contextmanager
+def opened(path: str, rights: int) -> Iterator[c_void_p]:
+    """A handle of the file, directory or link of that name, no link followed. It keeps nobody from anything."""
+    handle = c_void_p(kernel32.CreateFileW(c_wchar_p(path), c_uint32(rights), 7, None, 3, 0x02200000, None))
+    _must(handle.value != c_void_p(-1).value)
+    try:
+        yield handle
+    finally:
+        kernel32.CloseHandle(handle)
+
+
+def told(opened: Any) -> tuple[int, str]:
+    """(reparse tag or 0, where it really is with every link on the way followed) of a handle or of Python's file."""
+    handle = opened if isinstance(opened, c_void_p) else c_void_p(msvcrt.get_osfhandle(opened.fileno()))
+    tag, said = (c_uint32 * 2)(), (c_wchar * 32768)()
+    _must(kernel32.GetFileInformationByHandleEx(handle, 9, tag, sizeof(tag)))
+    _must(kernel32.GetFinalPathNameByHandleW(handle, said, len(said), 0))
+    return tag[1] if tag[0] & 0x400 else 0, said.value
+
+
+def delete(handle: c_void_p) -> None:
+    _must(kernel32.SetFileInformationByHandle(handle, 4, byref(c_ubyte(1)), 1))
+
+
+def security(handle: c_void_p) -> str:
+    """Owner and DACL, as SDDL."""
     found, said = c_void_p(), c_wchar_p()
-    if code := advapi32.GetNamedSecurityInfoW(c_wchar_p(path), 1, OWNER | DACL, *[None] * 4, byref(found)):
-        _fail(code)
-    if not advapi32.ConvertSecurityDescriptorToStringSecurityDescriptorW(found, 1, OWNER | DACL, byref(said), None):
-        _fail()
+    _must(not (code := advapi32.GetSecurityInfo(handle, 1, OWNER | DACL, *[None] * 4, byref(found))), code)
+    _must(advapi32.ConvertSecurityDescriptorToStringSecurityDescriptorW(found, 1, OWNER | DACL, byref(said), None))
     return str(said.value)
 
 
-def set_security(path: str, sddl: str) -> None:
-    """Give it this owner and DACL; nothing is inherited from above any more, and what lies below inherits anew."""
+def set_security(handle: c_void_p, sddl: str, inherit: bool) -> None:
+    """Give it this owner and DACL, and what comes from above or none of that; what lies below inherits anew."""
     made, owner, dacl, flag, present = c_void_p(), c_void_p(), c_void_p(), c_int(), c_int()
-    if not advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(c_wchar_p(sddl), 1, byref(made), None):
-        _fail()
+    _must(advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(c_wchar_p(sddl), 1, byref(made), None))
     advapi32.GetSecurityDescriptorOwner(made, byref(owner), byref(flag))
     advapi32.GetSecurityDescriptorDacl(made, byref(present), byref(dacl), byref(flag))
-    what = c_uint32(OWNER | DACL | PROTECTED_DACL)
-    if code := advapi32.SetNamedSecurityInfoW(c_wchar_p(path), 1, what, owner, None, dacl, None):
-        _fail(code)
+    what = c_uint32(OWNER | DACL | (UNPROTECTED if inherit else PROTECTED))
+    _must(not (code := advapi32.SetSecurityInfo(handle, 1, what, owner, None, dacl, None)), code)
 
 
 def sid_of(account: str) -> str:
     """The SID of an account's name. Raises OSError 1332 when there is none."""
-    sid, said = (c_ubyte * 256)(), c_wchar_p()
-    _look_up("LookupAccountNameW", c_wchar_p(account), sid, (c_wchar * 256)())
-    if not advapi32.ConvertSidToStringSidW(sid, byref(said)):
-        _fail()
+    sid, domain, said, size = (c_ubyte * 256)(), (c_wchar * 256)(), c_wchar_p(), c_uint32(256)
+    rest = (byref(size), domain, byref(c_uint32(256)), byref(c_int()))
+    _must(advapi32.LookupAccountNameW(None, c_wchar_p(account), sid, *rest))
+    _must(advapi32.ConvertSidToStringSidW(sid, byref(said)))
     return str(said.value)
 
 
 def name_of(sid: str) -> str:
     """The account's name without its domain. Raises OSError 1332 when there is none."""
-    binary, name = c_void_p(), (c_wchar * 256)()
-    if not advapi32.ConvertStringSidToSidW(c_wchar_p(sid), byref(binary)):
-        _fail()
-    _look_up("LookupAccountSidW", binary, name, (c_wchar * 256)())
-    return str(name.value)
-
-
-def _look_up(function: str, asked: Any, *answers: Any) -> None:
-    pairs = [each for answer in answers for each in (answer, byref(c_uint32(256)))]
-    if not getattr(advapi32, function)(None, asked, *pairs, byref(c_int())):
-        _fail()
+    binary, name, domain, size = c_void_p(), (c_wchar * 256)(), (c_wchar * 256)(), c_uint32(256)
+    rest = (byref(size), domain, byref(c_uint32(256)), byref(c_int()))
+    _must(advapi32.ConvertStringSidToSidW(c_wchar_p(sid), byref(binary)))
+    _must(advapi32.LookupAccountSidW(None, binary, name, *rest))
+    return name.value
 
 
 def processes() -> dict[int, tuple[int, str]]:
     """{pid: (parent's pid, program's file name)}. A parent may be gone and its number in other use."""
     snapshot = c_void_p(kernel32.CreateToolhelp32Snapshot(2, 0))
     entry, found = ctypes.create_string_buffer(struct.pack("<I", 568), 568), {}  # PROCESSENTRY32W
-    more = kernel32.Process32FirstW(snapshot, entry)
-    while more:
+    step = kernel32.Process32FirstW
+    while step(snapshot, entry):
+        step = kernel32.Process32NextW
         pid, parent = struct.unpack_from("<8xI20xI", entry)
         found[pid] = (parent, entry.raw[44:564].decode("utf-16-le").split("\0")[0])
-        more = kernel32.Process32NextW(snapshot, entry)
     kernel32.CloseHandle(snapshot)
     return found
 
@@ -147,19 +155,15 @@ def processes() -> dict[int, tuple[int, str]]:
 def created(pid: int) -> int:
     """When that process began, in 100 ns since 1601; 0 when none runs under that number."""
     process = c_void_p(kernel32.OpenProcess(0x1000 | 0x100000, False, pid))
-    if not process:
-        return 0
     times = [c_uint64() for _ in range(4)]
-    alive = kernel32.WaitForSingleObject(process, 0) == 258
-    told = kernel32.GetProcessTimes(process, *map(byref, times))
+    alive = kernel32.WaitForSingleObject(process, 0) == 258 and kernel32.GetProcessTimes(process, *map(byref, times))
     kernel32.CloseHandle(process)
-    return times[0].value if alive and told else 0
+    return times[0].value if alive else 0
 
 
 def terminate(pid: int) -> None:
     process = c_void_p(kernel32.OpenProcess(1, False, pid))
-    if not process or not kernel32.TerminateProcess(process, 1):
-        _fail()
+    _must(process and kernel32.TerminateProcess(process, 1))
     kernel32.CloseHandle(process)
 
 
@@ -170,13 +174,10 @@ def enter_job(name: str) -> None:
     advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(sddl, 1, byref(descriptor), None)
     attributes = ctypes.create_string_buffer(struct.pack("<I4xQI4x", 24, descriptor.value or 0, 0), 24)
     job = c_void_p(kernel32.CreateJobObjectW(attributes, c_wchar_p("Global\\" + name)))
-    if not job or _c.get_last_error() == ALREADY_EXISTS:
-        _fail()
+    _must(job and _c.get_last_error() != ALREADY_EXISTS)
     limits = ctypes.create_string_buffer(struct.pack("<16xI", 0x2000), 144)  # JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
-    if not kernel32.SetInformationJobObject(job, 9, limits, sizeof(limits)):
-        _fail()
-    if not kernel32.AssignProcessToJobObject(job, c_void_p(kernel32.GetCurrentProcess())):
-        _fail()
+    _must(kernel32.SetInformationJobObject(job, 9, limits, sizeof(limits)))
+    _must(kernel32.AssignProcessToJobObject(job, c_void_p(kernel32.GetCurrentProcess())))
     _held.append(job)
 
 
@@ -188,8 +189,7 @@ def job_processes(name: str) -> list[int]:
     listed = ctypes.create_string_buffer(8 + 8 * 1000)
     kernel32.QueryInformationJobObject(job, 3, listed, sizeof(listed), None)
     kernel32.CloseHandle(job)
-    (count,) = struct.unpack_from("<4xI", listed)
-    return list(struct.unpack_from(f"<{count}Q", listed, 8))
+    return list(struct.unpack_from(f"<{struct.unpack_from('<4xI', listed)[0]}Q", listed, 8))
 
 
 def end_job(name: str) -> None:

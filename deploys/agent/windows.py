@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Optional, Sequence
 
-from . import acl, ntfs, particulars, schedule, sddl, win32
+from . import acl, ntfs, ownership, particulars, schedule, sddl, win32
 from .bootservices import BootServices
 from .errors import Refused
 from .fresh import fresh, write_new
@@ -51,7 +51,7 @@ class Windows:
 
     # -- files
     def access_of(self, path: str) -> str:
-        text = win32.security(path)
+        text = ntfs.access(path)
         try:
             return acl.words(sddl.parse(text), os.path.isdir(path), win32.name_of)
         except ValueError:
@@ -66,6 +66,12 @@ class Windows:
             except ValueError:
                 raise Refused(f"set the access of {path}", f"{access!r} says none", "correct it in the role") from None
         ntfs.secure(path, wanted)
+
+    def look_over(self, path: str, account: str, top: bool, mend: bool) -> State:
+        return ownership.look_over(path, account, top, mend)
+
+    def account_of(self, spec: State) -> Optional[str]:
+        return self.boot.account_of(spec)
 
     def replace(self, temporary: str, path: str) -> None:
         ntfs.replace(temporary, path)

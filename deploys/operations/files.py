@@ -135,7 +135,7 @@ def directory(name: str, path: str, *, access: Access = "everyone") -> Operation
     def differs(found: Found) -> str | None:
         return "missing" if found is None else _access_differs(found, access)
 
-    return wanted(name, Resource("directory", path, differs, lambda: {"access": access}))
+    return wanted(name, Resource("directory", path, differs, lambda: {"access": access}), {"access": access})
 
 
 def _access_differs(found: Mapping[str, Any], access: Access) -> str | None:

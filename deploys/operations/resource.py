@@ -77,6 +77,8 @@ def ensure(resource: Resource) -> Generator[PyinfraCommand, None, None]:
         why = resource.differs(found)
         if why is None and found and found.get("unconfirmed"):
             why = "was changed, and is undone soon: nobody could confirm it over a fresh connection"
+        if why is None and found and found.get("wide"):
+            why = "others than administrators may change what is in it"
         difference = resource.difference(found) if why and not state.is_executing else ""
     except (link.Failed, link.Unreachable, Nonsense) as problem:
         if not state.is_executing:

@@ -58,7 +58,8 @@ def running(
         return {"spec": spec, "inputs": inputs(restarts_with), "answers": answers, "ask": ask, "within_s": within_s}
 
     resource = Resource("service", service, differs, request, job=answers is not None)
-    return wanted(name, resource, {"command": list(command)})
+    asked: dict[str, Any] = {key: spec[key] for key in ("command", "account", "state", "secrets") if key in spec}
+    return wanted(name, resource, asked)
 
 
 def reads(

@@ -68,7 +68,7 @@ def test_a_variable_that_was_there_and_must_not_be_comes_back(bench: Bench) -> N
     assert kind.ensure(which, value=None) is None
     kind.remove(which)
     assert value(bench, ENVIRONMENT, NAME) == (2, "%TEMP%\\theirs")
-    bench.load("win32").delete_value(ENVIRONMENT, NAME)
+    bench.load("win32").set_value(ENVIRONMENT, NAME, None)
 
 
 def test_a_variable_that_was_there_comes_back(bench: Bench) -> None:
@@ -78,7 +78,7 @@ def test_a_variable_that_was_there_comes_back(bench: Bench) -> None:
     kind.ensure(which, value="ours again")
     kind.remove(which)
     assert value(bench, ENVIRONMENT, NAME) == (2, "%TEMP%\\theirs")
-    bench.load("win32").delete_value(ENVIRONMENT, NAME)
+    bench.load("win32").set_value(ENVIRONMENT, NAME, None)
 
 
 @pytest.mark.parametrize(

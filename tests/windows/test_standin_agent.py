@@ -269,7 +269,8 @@ def test_a_log_that_is_long_steps_aside(
     for each in (b"0123456789ab\n", b"next\n"):
         log.write(each)
     assert bench.read(r"C:\work\log.old") == b"0123456789ab\n"
-    assert holder.tail(r"C:\work\log", 5) == "next"
+    with bench.open(r"C:\work\log") as file:
+        assert holder.tail(file, 5) == "next"
     holder._Log(r"C:\no\such\folder\log").write(b"lost, and nobody falls over")
 
 

@@ -57,8 +57,8 @@ def test_access_of_a_directory_is_handed_down(bench: Bench, system: Any, access:
     system.grant(folder, access)
     bench.write(ntpath.join(folder, "below"), b"")
     assert system.access_of(folder) == access
-    below = bench.load("sddl").parse(bench.load("win32").security(ntpath.join(folder, "below")))
-    above = bench.load("sddl").parse(bench.load("win32").security(folder))
+    below = bench.load("sddl").parse(bench.load("ntfs").access(ntpath.join(folder, "below")))
+    above = bench.load("sddl").parse(bench.load("ntfs").access(folder))
     assert {(ace.sid, ace.mask) for ace in below.aces} == {(ace.sid, ace.mask) for ace in above.aces}
 
 
@@ -275,10 +275,10 @@ def test_a_definition_that_changed_is_seen_and_healed(bench: Bench, system: Any,
 def test_low_privilege(bench: Bench, system: Any, spec: dict[str, Any]) -> None:
     """LOCAL SERVICE reads its order and its program, writes its log and its state, and nothing more."""
     system.define_service({**spec, "account": "own"})
-    sddl, win32 = bench.load("sddl"), bench.load("win32")
+    sddl, ntfs = bench.load("sddl"), bench.load("ntfs")
     rights = {}
     for part in ("services/" + SERVICE, "services/" + SERVICE + "/log", "state"):
-        found = sddl.parse(win32.security(path(bench, *part.split("/"))))
+        found = sddl.parse(ntfs.access(path(bench, *part.split("/"))))
         assert {ace.sid for ace in found.aces} == {"S-1-5-18", "S-1-5-32-544", "S-1-5-19"}
         rights[part] = next(ace.mask for ace in found.aces if ace.sid == "S-1-5-19")
     assert list(rights.values()) == [sddl.READ_AND_RUN, sddl.MODIFY, sddl.MODIFY]

@@ -55,7 +55,11 @@ def whoami(process: Process) -> int:
             process.say(f"{machine.shown(sid) if sid in machine.accounts else sid} {sid}\r\n".encode(machine.oem))
         return 0
     own = next((each for each in process.sids if each == "S-1-5-18" or each.startswith("S-1-5-21-")), "S-1-5-18")
-    process.say(f"{machine.shown(own)}\r\n".lower().encode(machine.oem))
+    name = machine.shown(own).lower()
+    options = [each.lower() for each in process.arguments]
+    if options and options != ["/user", "/fo", "csv", "/nh"]:
+        return 1
+    process.say((f'"{name}","{own}"\r\n' if options else f"{name}\r\n").encode(machine.oem))
     return 0
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from . import handles
+from . import security as security_
 from .drive import error
+from .handles import Handle
 from .machine import Machine
 from .processes import Process
 
@@ -32,12 +37,11 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         found = registry.find(key)
         return [each.name for each in found.keys.values()] if found else []
 
-    def set_value(key: str, name: str, kind: int, data: Any) -> None:
+    def set_value(key: str, name: str, kind: int | None, data: Any = None) -> None:
         _may_write(key)
-        registry.set(key, name, kind, data)
-
-    def delete_value(key: str, name: str) -> None:
-        _may_write(key)
+        if kind is not None:
+            registry.set(key, name, kind, data)
+            return
         try:
             registry.delete(key, name)
         except FileNotFoundError:
@@ -50,11 +54,28 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
     def broadcast() -> None:
         machine.broadcasts += 1
 
-    def security(path: str) -> str:
-        return drive.sddl(path)
+    def opened(path: str, rights: int) -> contextlib.AbstractContextManager[Handle]:
+        handle = Handle(drive, path)
+        needed = rights & handles.CHECKED
+        if security_.SYSTEM not in machine.process().sids:
+            drive.must_allow(path, machine.process().sids, needed)
+        return contextlib.nullcontext(handle)
 
-    def set_security(path: str, sddl: str) -> None:
-        drive.set_descriptor(path, sddl, machine.process().sids, machine.restore_privilege)
+    def told(opened: Any) -> tuple[int, str]:
+        if isinstance(opened, Handle):
+            return opened.tag(), opened.place()
+        return 0, "\\\\?\\" + drive.path_of(Path(f"/proc/self/fd/{opened.fileno()}").readlink())
+
+    def delete(handle: Handle) -> None:
+        drive.delete(handle.path(), machine.process().sids)
+
+    def security(handle: Handle) -> str:
+        return drive.sddl(handle.path())
+
+    def set_security(handle: Handle, sddl: str, inherit: bool) -> None:
+        drive.set_descriptor(handle.path(), sddl, machine.process().sids, machine.restore_privilege)
+        if inherit:
+            handle.inherit()
 
     def sid_of(account: str) -> str:
         return machine.sid_of(account)
@@ -101,8 +122,21 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
 
     every: dict[str, Callable[..., Any]] = {"processes": listed}
     each: Callable[..., Any]
-    for each in (run, text, values, subkeys, set_value, delete_value, broadcast, security, set_security, sid_of):
+    for each in (
+        run,
+        text,
+        values,
+        subkeys,
+        set_value,
+        broadcast,
+        opened,
+        told,
+        delete,
+        security,
+        set_security,
+        sid_of,
+    ):
         every[each.__name__] = each
-    for each in (name_of, created, terminate, enter_job, job_processes, end_job):
+    for each in (sid_of, name_of, created, terminate, enter_job, job_processes, end_job):
         every[each.__name__] = each
     return {name: checked(function) for name, function in every.items()}
