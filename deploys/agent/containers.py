@@ -60,16 +60,16 @@ class Compose:
             self.docker.wait(progress)
             self.docker.fetch_image(request["image"], progress)
         except Refused:
-            files.put_back_unproven(list(request["inputs"]))  # what runs now stays, and so do its files
+            files.put_back_unproven(request["inputs"])  # what runs now stays, and so do its files
             raise
         try:
             self._up(request, progress)
         except Refused as refused:
-            back = files.put_back_unproven(list(request["inputs"]))
+            back = files.put_back_unproven(request["inputs"])
             if not back:
                 raise
             raise self._after_put_back(request, refused, back, progress) from refused
-        self.home.prove(list(request["inputs"]))
+        self.home.prove(request["inputs"])
         self._record(request)
         return {"compose": {project: self.state(project, request["spec"])}}
 

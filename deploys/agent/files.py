@@ -10,7 +10,7 @@ import hmac
 import os
 import shutil
 import stat
-from typing import Optional
+from typing import Mapping, Optional
 
 from .errors import Refused, why_of
 from .fresh import fresh
@@ -61,13 +61,14 @@ class Files(OneByOne):
         present = self.state(path)
         if present and present["sha256"] not in (None, request["sha256"]) and not self.home.entry("file", path):
             self._keep_before_us(path)
+        facts: State = {"sha256": request["sha256"]}
         self.home.remember("file", path)  # before the change: cut off after it, we still know that it is ours
         if present and present["sha256"] == request["sha256"]:
             self._regrant(path, request)
         else:
             self._replace(path, content, request, present)
-            self.home.remember("file", path, unproven=bool(request.get("proven_by")))
-        self.home.remember("file", path, sha256=request["sha256"])
+            facts["unproven"] = bool(request.get("proven_by"))
+        self.home.remember("file", path, **facts)  # in one step: which bytes wait for their proof
         return {"file": {path: self.state(path)}}
 
     def _regrant(self, path: str, request: State) -> None:
@@ -160,9 +161,15 @@ class Files(OneByOne):
         self._replace(path, content, {"id": path, "sha256": sha256, "access": before["access"]}, None)
         return sha256
 
-    def put_back_unproven(self, paths: list[str]) -> list[str]:
-        """Put back each of `paths` that nothing has proven good since it was written. Gives those put back."""
-        return [each for each in paths if self.home.entry("file", each).get("unproven") and self.put_back(each)]
+    def put_back_unproven(self, inputs: Mapping[str, str]) -> list[str]:
+        """Put back each of these files, {path: sha256}, that nothing has proven good since it was written.
+
+        Gives those put back. None when a newer converge has written one of them since: it is that one's to judge.
+        """
+        entries = {path: self.home.entry("file", path) for path in inputs}
+        if any(entry.get("sha256", inputs[path]) != inputs[path] for path, entry in entries.items()):
+            return []
+        return [path for path, entry in entries.items() if entry.get("unproven") and self.put_back(path)]
 
     def remove(self, request: State, progress: Progress) -> State:
         """What somebody else had under that name comes back; where nobody had anything, it is gone."""

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 from .errors import Refused, fix_of, why_of
 from .fresh import fresh
@@ -114,10 +114,14 @@ class Home:
                 inputs = {name: sha256 for name, sha256 in each["inputs"].items() if name != path}
                 self.remember(each["kind"], each["id"], inputs=inputs)
 
-    def prove(self, paths: Sequence[str]) -> None:
-        """What read these files is well with them: they are the last good ones now."""
-        for path in paths:
-            if self.entry("file", path).get("unproven"):
+    def prove(self, inputs: Mapping[str, str]) -> None:
+        """What read these files is well with them, {path: sha256}: they are the last good ones now.
+
+        One that a newer converge has written since stays unproven: nobody has read it yet.
+        """
+        for path, sha256 in inputs.items():
+            entry = self.entry("file", path)
+            if entry.get("unproven") and entry.get("sha256") == sha256:
                 self.remember("file", path, unproven=False)
 
     # -- one converge at a time, and who it was

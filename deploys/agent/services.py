@@ -70,7 +70,7 @@ class Services:
             self.system.start_service(name)
         self._wait(request)
         self.home.remember("service", name, inputs=request["inputs"])
-        self.home.prove(list(request["inputs"]))
+        self.home.prove(request["inputs"])
         return {"service": self.look({name: spec})}
 
     def _wait(self, request: State) -> None:
@@ -79,7 +79,7 @@ class Services:
         if why is None:
             return
         name, url = request["id"], request["answers"]
-        back = Files(self.system, self.home).put_back_unproven(list(request["inputs"]))
+        back = Files(self.system, self.home).put_back_unproven(request["inputs"])
         if back:
             self.system.start_service(name)
             again = "it still does not answer" if self._silent(name, url, request["within_s"]) else "it answers again"

@@ -228,6 +228,11 @@ def test_leftover_of_a_killed_agent_goes_and_a_strangers_stays(agent: Agent, tmp
     assert leftovers(tmp_path) == [other.name]
 
 
+def as_is(*paths: Path) -> dict[str, str]:
+    """The inputs of a start with these files."""
+    return {str(path): sha256(path.read_bytes()) for path in paths}
+
+
 class TestLastGood:
     """`proven_by` files are unproven until what reads them is well; sick, the last good version comes back."""
 
@@ -239,37 +244,63 @@ class TestLastGood:
     def test_first_version_has_nothing_to_go_back_to(self, agent: Agent, tmp_path: Path) -> None:
         path = tmp_path / "f"
         self.write(agent, path, "v1")
-        assert agent.kinds["file"].put_back_unproven([str(path)]) == []
+        assert agent.kinds["file"].put_back_unproven(as_is(path)) == []
         assert path.read_text() == "v1"
 
     def test_sick_version_gives_way_to_the_last_proven_one(self, agent: Agent, home: Home, tmp_path: Path) -> None:
         path = tmp_path / "f"
         self.write(agent, path, "v1")
-        home.prove([str(path)])
+        home.prove(as_is(path))
         self.write(agent, path, "v2 sick")
         self.write(agent, path, "v3 sick too")  # never proven: v2 must not become the last good one
-        assert agent.kinds["file"].put_back_unproven([str(path)]) == [str(path)]
+        assert agent.kinds["file"].put_back_unproven(as_is(path)) == [str(path)]
         assert path.read_text() == "v1"
         assert agent.kinds["file"].state(str(path))["access"] == MINE
-        assert agent.kinds["file"].put_back_unproven([str(path)]) == []  # it is proven: once is enough
+        assert agent.kinds["file"].put_back_unproven(as_is(path)) == []  # it is proven: once is enough
 
     def test_after_going_back_the_way_forward_keeps_again(self, agent: Agent, home: Home, tmp_path: Path) -> None:
         path = tmp_path / "f"
         self.write(agent, path, "v1")
-        home.prove([str(path)])
+        home.prove(as_is(path))
         self.write(agent, path, "v2 sick")
         agent.kinds["file"].put_back(str(path))
         self.write(agent, path, "v3")
-        home.prove([str(path)])
+        home.prove(as_is(path))
         self.write(agent, path, "v4 sick")
-        agent.kinds["file"].put_back_unproven([str(path)])
+        agent.kinds["file"].put_back_unproven(as_is(path))
         assert path.read_text() == "v3"
+
+    def test_a_start_proves_only_what_it_had_read(self, agent: Agent, home: Home, tmp_path: Path) -> None:
+        """Two converges within seconds: the older one's service is well when the newer one's file is there already."""
+        path = tmp_path / "f"
+        self.write(agent, path, "v1")
+        home.prove(as_is(path))
+        self.write(agent, path, "v2")
+        started = as_is(path)
+        self.write(agent, path, "v3 sick")
+        home.prove(started)
+        assert agent.kinds["file"].put_back_unproven(as_is(path)) == [str(path)]
+        assert path.read_text() == "v1"
+
+    def test_a_start_puts_back_only_what_it_had_read(self, agent: Agent, home: Home, tmp_path: Path) -> None:
+        """Nor the other files of that start: the newer one wrote its own for them."""
+        path, other = tmp_path / "f", tmp_path / "other"
+        for each in (path, other):
+            self.write(agent, each, "v1")
+        home.prove(as_is(path, other))
+        for each in (path, other):
+            self.write(agent, each, "v2 sick")
+        started = as_is(path, other)
+        self.write(agent, path, "v3")
+        assert agent.kinds["file"].put_back_unproven(started) == []
+        assert [each.read_text() for each in (path, other)] == ["v3", "v2 sick"]
+        assert set(agent.kinds["file"].put_back_unproven(as_is(path, other))) == {str(path), str(other)}
 
     @needs_root
     def test_access_of_the_last_good_version_comes_back_too(self, agent: Agent, home: Home, tmp_path: Path) -> None:
         path = tmp_path / "f"
         write(agent, path, "v1", "only daemon", proven_by=list(self.PROVEN_BY))
-        home.prove([str(path)])
+        home.prove(as_is(path))
         write(agent, path, "v2", "everyone", proven_by=list(self.PROVEN_BY))
         agent.kinds["file"].put_back(str(path))
         assert agent.kinds["file"].state(str(path)) == {"sha256": sha256(b"v1"), "access": "only daemon"}

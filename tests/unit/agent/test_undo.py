@@ -20,7 +20,7 @@ from deploys.agent.main import Agent
 from deploys.agent.posix import Posix
 
 from .conftest import Put
-from .support import RUN, Packed, State, file_request
+from .support import RUN, Packed, State, file_request, sha256
 
 # Starts the watcher as systemd does, outside of the caller; every other word is written down.
 SYSTEMCTL = """
@@ -113,7 +113,7 @@ def test_the_last_good_one_is_not_forgotten_over_it(machine: Agent, config: Path
     for number, text in enumerate(("first\n", "second\n")):
         write(machine, config, text, change=f"c{number}", **proof)
         assert outcome(machine, f"c{number}", keep=True) == "kept"
-        machine.home.prove([str(config)])
+        machine.home.prove({str(config): sha256(text.encode())})
     before = machine.home.entry("file", str(config))
     write(machine, config, "bad\n", within_s=2, change="c3", **proof)
     until(lambda: outcome(machine, "c3") == "undone")
