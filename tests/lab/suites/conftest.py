@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ class Ran:
         """The planned changes, as `machine kind id`."""
         return [" ".join(found) for found in PLANNED.findall(self.out)]
 
+    def unchanged(self, machine: str) -> bool:
+        """All of that machine was looked at and is as wanted: not merely nothing changed."""
+        return bool(re.search(rf"^{machine}: 0 changed, [1-9]\d* as wanted, [^,\n]+$", self.out, re.MULTILINE))
+
 
 @dataclass
 class Desk:
@@ -67,12 +72,39 @@ class Desk:
         print(f"--- {command} {' '.join(settings)} -> {done.returncode}\n{done.stdout}")
         return Ran(done.returncode, done.stdout)
 
+    def start(self, *settings: str) -> subprocess.Popen[str]:
+        """`make converge LAB=1 <settings>` in the background, in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "scripts.desk", "converge", "LAB=1", *settings],
+            cwd=self.checkout,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that must be there exactly once."""
         file = self.checkout / path
         text = file.read_text()
         assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
         file.write_text(text.replace(old, new))
+
+
+def ended(running: subprocess.Popen[str], within_s: float = 400) -> Ran:
+    """How what `start` began ended."""
+    out, _ = running.communicate(timeout=within_s)
+    print(f"--- converge -> {running.returncode}\n{out}")
+    return Ran(running.returncode, out)
+
+
+def until(true: Callable[[], object], within_s: float = 90) -> None:
+    """Wait for it."""
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, f"it did not come so within {within_s} s"
+        time.sleep(0.02)
 
 
 # What the suites look at and break: on Linux, on Windows.

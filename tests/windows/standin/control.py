@@ -66,6 +66,10 @@ class Control:
         """The connection breaks as soon as one upload has had so many bytes. Once."""
         self._machine.cut_after = after
 
+    def slow(self, name: str, by_s: float) -> None:
+        """How long antivirus looks at that program before it may run, from now on."""
+        self._machine.processes.slow_s[name.lower()] = by_s
+
     def installers(self, code: int) -> None:
         """What msiexec ends with from now on, installing nothing; 0: it works."""
         self._machine.installer_code = code

@@ -107,6 +107,7 @@ class Processes:
         self.reuse: list[int] = []  # numbers to give out again
         self.threads: list[threading.Thread] = []
         self.faults: list[Exception] = []
+        self.slow_s: dict[str, float] = {}  # {program's name: how long antivirus looks at it before it may run}
         self.log: deque[list[str]] = deque(maxlen=20_000)  # every command line that was started
 
     def install(self, path: str, program: Program) -> None:
@@ -190,6 +191,8 @@ class Processes:
         running = self.machine.running
         running.process = process
         try:
+            process.ended.wait(self.slow_s.get(process.name.lower(), 0))
+            process.check()
             code = program(process)
         except Ended:
             code = 1
