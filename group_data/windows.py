@@ -25,8 +25,9 @@ from deploys.schema import (
 _shell_executable = None
 
 agent = Agent(
-    python=r"C:\ProgramData\llm-harness\python-3.12.10\python.exe -I -X utf8",
-    home=r"C:\ProgramData\llm-harness",
+    # In the folder that sshd keeps for administrators: elsewhere any user could have put programs there before us.
+    python=r"C:\ProgramData\ssh\llm-harness\python-3.12.10\python.exe -I -X utf8",
+    home=r"C:\ProgramData\ssh\llm-harness",
     # Windows has no Python: this one needs no installation and is signed by the Python Software Foundation.
     runtime=Release(
         version="3.12.10",

@@ -25,10 +25,6 @@ set "POLICY=HKLM\SOFTWARE\Policies\Tailscale"
 set "POWER=HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Power"
 set "KEYS=%ProgramData%\ssh\administrators_authorized_keys"
 set "HOST_KEY=%ProgramData%\ssh\ssh_host_ed25519_key.pub"
-rem Where the agent will live; and how this script knows that it has made that folder itself.
-set "HOME_OF_AGENT=%ProgramData%\llm-harness"
-set "CRADLE=%ProgramFiles%\llm-harness-home"
-set "MADE=HKLM\SOFTWARE\llm-harness"
 set "DOOR=llm-harness ssh"
 set "LAN_DOOR=llm-harness ssh from the local network"
 
@@ -155,28 +151,6 @@ goto :key_done
 echo   is so  the desk's key is in %KEYS%
 :key_done
 
-rem -- the agent's folder. Every user may make one of that name, and put a program there that the desk would start: so it
-rem    is made and closed where only administrators may write, then moved. One that is not ours and not empty is refused.
-set "doing=making %HOME_OF_AGENT%"
-set "fix=see `icacls %CRADLE%` and `icacls %HOME_OF_AGENT%`"
-if not exist "%HOME_OF_AGENT%" goto :no_home
-reg query %MADE% /v Home >nul 2>&1 && goto :home_is_ours
-rmdir "%HOME_OF_AGENT%" >nul 2>&1
-if exist "%HOME_OF_AGENT%" goto :home_is_foreign
-:no_home
-if exist "%CRADLE%" rmdir "%CRADLE%"
-mkdir "%CRADLE%" || goto :failed_now
-icacls "%CRADLE%" /setowner *S-1-5-32-544 >nul || goto :failed_now
-icacls "%CRADLE%" /inheritance:r /grant:r *S-1-5-32-544:(OI)(CI)F *S-1-5-18:(OI)(CI)F >nul || goto :failed_now
-move "%CRADLE%" "%HOME_OF_AGENT%" >nul || goto :failed_now
-if exist "%HOME_OF_AGENT%\llm-harness-home" goto :home_is_foreign
-reg add %MADE% /v Home /t REG_SZ /d "%HOME_OF_AGENT%" /f >nul || goto :failed_now
-echo   did    made %HOME_OF_AGENT%, for administrators alone
-goto :home_is_done
-:home_is_ours
-echo   is so  %HOME_OF_AGENT% is there
-:home_is_done
-
 rem -- Tailscale, unattended: else it stops when nobody is logged in. The policy holds where the setting was lost.
 set "address="
 if not defined tailscale goto :tailscale_done
@@ -302,9 +276,6 @@ echo bootstrap.cmd changes the system: right-click "Command Prompt", choose "Run
 exit /b 1
 :no_key
 echo No public key was given: copy the desk's .pub file beside this one as desk.pub, or give its line in quotes. 1>&2
-exit /b 1
-:home_is_foreign
-echo %HOME_OF_AGENT% is there, is not empty, and not made by this script: see who owns it, remove it, run this again. 1>&2
 exit /b 1
 :restart_first
 echo Windows wants a restart before the OpenSSH server is there: restart, then run this again. 1>&2

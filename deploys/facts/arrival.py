@@ -23,10 +23,14 @@ from deploys.facts.channel import Unreachable, last_line, whole
 from deploys.facts.fetched import fetched
 from deploys.facts.zipapp import file_name, packed
 from deploys.lib.paths import parent
+from deploys.lib.sddl import others_who_change
 from deploys.schema import Agent, Release
 
 SYSTEM32 = r"C:\Windows\System32"
 ADMINISTRATORS, SYSTEM = "*S-1-5-32-544:F", "*S-1-5-18:F"
+# sshd's own list, part by part: what icacls does when it both removes and grants in one line is not told anywhere
+KEEP = "/inheritance:r /grant:r *S-1-5-32-544:(OI)(CI)F *S-1-5-18:(OI)(CI)F"
+LET_READ = "/grant:r *S-1-5-11:(OI)(CI)RX"
 PRIVATE = re.compile(r"D:P[A-Z]*(\(A;[A-Z]*;FA;;;(BA|SY)\))+")
 PLAIN_URL = re.compile(r"[\w:/.~+-]+", re.ASCII)
 PROCESSOR = r"HKLM\HARDWARE\DESCRIPTION\System\CentralProcessor\0"
@@ -97,17 +101,36 @@ class _Arrival:
         if not made and any(each.startswith("agent-") for each in self.files.listed(home)):
             return  # an earlier agent is there: ours sets the access right in one step, see `_agent`
         self._run("icacls", home, "/inheritance:r", "/grant:r", ADMINISTRATORS, SYSTEM)
-        kept = self._path(f".access-{randomness.token_hex(4)}")
-        self._run("icacls", home, "/save", kept)
-        access = self.files.get(kept).decode("utf-16-le", "replace") if self.files.exists(kept) else ""
-        self.files.try_to_discard(kept)
-        if not PRIVATE.fullmatch(access.strip("\ufeff\0\r\n ").rpartition("\n")[2].strip()):
+        if not PRIVATE.fullmatch(self._access(home)):
             fix = "let an administrator's account log in (ssh_user in inventory.py)"
             raise Unreachable(f"{home} could not be closed to other users ({self.said}): {fix}")
-        strangers = sorted(self.files.listed(home)) if made else []
-        if strangers:
-            fix = "look who did, remove that folder and converge again"
-            raise Unreachable(f"somebody else put {strangers[0]} into {home} while it was made: {fix}")
+        try:
+            self._refuse_a_loose(parent(home))
+        except Unreachable:
+            if made:  # who may change what is above may have got a hold of it before it was closed
+                self.files.try_to_discard(home)
+            raise
+
+    def _refuse_a_loose(self, folder: str) -> None:
+        """Whoever may change the folder above may put another home in the place of ours."""
+        access = self._access(folder)
+        if not access:
+            raise Unreachable(f"it cannot be told who may change {folder} ({self.said}): see `icacls {folder}` there")
+        if others := others_who_change(access):
+            steps = (KEEP, f"/remove:g {' '.join(f'*{each}' for each in others)}", LET_READ)
+            fix = " && ".join(f"icacls {folder} {step}" for step in steps)
+            raise Unreachable(
+                f"{folder} may be changed by others than administrators ({', '.join(others)}), who could put programs "
+                f"there that we would start: in a Command Prompt there, as administrator, run `{fix}`"
+            )
+
+    def _access(self, path: str) -> str:
+        """Its access list in SDDL; "" when icacls could not tell. It tells only a file: one in the home."""
+        kept = self._path(f".access-{randomness.token_hex(4)}")
+        self._run("icacls", path, "/save", kept)
+        access = self.files.get(kept).decode("utf-16-le", "replace") if self.files.exists(kept) else ""
+        self.files.try_to_discard(kept)
+        return access.strip("\ufeff\0\r\n ").rpartition("\n")[2].strip()
 
     # -- a Python of its own
     def _python(self, runtime: Release) -> None:

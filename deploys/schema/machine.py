@@ -11,6 +11,7 @@ from deploys.schema.base import Data, Release, Secret, data, must_match, port_of
 
 OLDEST_SAFE_OLLAMA = (0, 23, 3)
 LONGEST_HOME = 120  # of 260; what we unpack below it takes the rest
+KEPT_BY_SSHD = r"C:\ProgramData\ssh"
 
 
 @data
@@ -18,7 +19,9 @@ class Agent(Data):
     """Where the on-machine program lives, and the Python that runs it. `home` is for administrators only.
 
     `runtime`: where the system brings no Python, the archive of one; `python` then starts with the program in it, in
-    a folder of its own below `home`.
+    a folder of its own below `home`. Such a home lies in the folder that Windows' sshd keeps for administrators: what
+    lies there is started with their rights by the first word from the desk, before anything can look whose it is, and
+    nearly everywhere else on Windows any user may put something beforehand. Here whoever could, could let himself in.
     `undo_after_s`: the machine undoes a change to ssh, firewall or tailnet that no fresh connection confirmed by then.
     """
 
@@ -28,11 +31,12 @@ class Agent(Data):
     undo_after_s: int = 90
 
     def refuse_nonsense(self) -> None:
+        if self.runtime and not re.fullmatch(re.escape(KEPT_BY_SSHD) + r"\\\w[\w.-]*", self.home, re.ASCII):
+            why = "sshd keeps that for administrators; elsewhere any user could put there what the desk would start"
+            self.refuse("home", f"must be {KEPT_BY_SSHD}\\NAME, in plain letters: {why}")
         folder = re.escape(self.home) + r"\\[\w.-]+\\[\w.-]+"
         if self.runtime and not re.fullmatch(folder, self.python.split(" ")[0]):
             self.refuse("python", f"must start with {self.home}\\FOLDER\\PROGRAM, where its runtime is unpacked")
-        if self.runtime and not re.fullmatch(r"[A-Za-z]:(\\[\w.-]+)+", self.home, re.ASCII):
-            self.refuse("home", "must be a full path of plain letters: each shell would read others in its own way")
         if self.runtime and len(self.home) > LONGEST_HOME:
             self.refuse("home", f"is too long for Windows' paths ({LONGEST_HOME} letters at most)")
         if self.undo_after_s < 20:

@@ -1,7 +1,7 @@
 r"""What a real Windows machine answers, byte by byte, for the comparison with our tests' stand-ins.
 
 Into records/<machine>-<date>/: a file a stream and a README.md with a line a command. Nothing on the machine changes,
-but for a folder in C:\ProgramData that is removed again.
+but for a folder in C:\ProgramData\ssh that is removed again.
 """
 
 from __future__ import annotations

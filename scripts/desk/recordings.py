@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TIMEOUT_S = 30
-SCRATCH = r"C:\ProgramData\llm-harness-record"
-SFTP_SCRATCH = "/C:/ProgramData/llm-harness-record"  # the same, as SFTP calls it
+SCRATCH = r"C:\ProgramData\ssh\llm-harness-record"
+SFTP_SCRATCH = "/C:/ProgramData/ssh/llm-harness-record"  # the same, as SFTP calls it
 READ_ALL = "{python} -I -c print(len(__import__('sys').stdin.buffer.read()))"
 RULES = r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules"
 ENVIRONMENT = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
@@ -103,7 +103,8 @@ TOOLS = [
     Recording("sc-missing", f"sc query {MISSING}", "exit 1060"),
     Recording("sc-running", "sc start sshd", "exit 1056: it runs already"),
     Recording("icacls-programdata", r"icacls C:\ProgramData", "names of groups, in this language"),
-    Recording("icacls-ssh", r"icacls C:\ProgramData\ssh /t", "sshd does not start with an entry too many"),
+    Recording("icacls-ssh", r"icacls C:\ProgramData\ssh", "who may change it: sshd asks, and we live there"),
+    Recording("icacls-ssh-logs", r"icacls C:\ProgramData\ssh\logs", "the same of its logs"),
     Recording("icacls-home", "icacls {home}", "for administrators and SYSTEM only, once converge was here"),
     Recording("icacls-missing", rf"icacls C:\{MISSING}", "exit 2"),
     Recording("netstat", 'netstat -ano -p TCP | findstr /l /c:":22 " /c:":4000 " /c:":11434 "', "listeners of ours"),

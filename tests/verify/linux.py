@@ -72,6 +72,8 @@ class Linux(Machine):
         self.unpacked_once = once and {name: [*each[:2], each[2] & 0o7777] for name, each in once.items()}
         self.unpacked = parse.sizes(base64.b64decode(self.said.get("release", NOT_ASKED).out).decode())
         self.files = parse.files(self.said["stat"].out, self.said["sha256sum"].out)
+        above = [self.files[each].access for each in self._above() if each in self.files]
+        self.changers = parse.changers(above[0]) if above else None
         self.gateway = {name: parse.reply(said) for name, said in self._with_prefix("gateway-").items()}
         self.visible = {
             "process arguments": self.said["arguments"].out,
@@ -153,11 +155,14 @@ class Linux(Machine):
         mine.sort(key=lambda each: not each["State"]["Running"])
         return mine[0] if mine else None
 
+    def _above(self) -> list[str]:
+        return [posixpath.dirname(self.expected["agent"]["home"])] if "agent" in self.expected else []
+
     # ---- the second round: what the first pointed at
     def _second(self, container: Mapping[str, Any] | None) -> dict[str, str]:
         declared = [each.path for each in place.files(self.expected)]
         noted = [each["id"] for each in self.manifest or [] if each["kind"] in ("file", "directory")]
-        paths = quoted(*dict.fromkeys(["/", *declared, *noted]))
+        paths = quoted(*dict.fromkeys(["/", *self._above(), *declared, *noted]))
         pids = sorted({pid for each in self.listeners for _, pid in each.programs})
         directories = quoted(*place.managed_directories(self.expected))
         installed = wanted.packages(self.expected)

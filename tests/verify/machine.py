@@ -191,6 +191,7 @@ class Machine(ABC):
     files: Mapping[str, parse.FileState]
     unpacked: Mapping[str, list[int]]  # files of Ollama's release: {relative path: [size, seconds, ...]}
     unpacked_once: Mapping[str, list[int]] | None  # the same, as noted when it was unpacked
+    changers: list[str] | None  # who besides administrators may change the folder that the agent's home lies in
     manifest: list[Mapping[str, Any]] | None
     provenance: Mapping[str, Any] | None
     readable: Mapping[str, str]  # {path: text} of our files that any user of the machine may read

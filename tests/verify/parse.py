@@ -165,6 +165,13 @@ def files(stats: str, sums: str) -> dict[str, FileState]:
     return found
 
 
+def changers(access: str) -> list[str]:
+    """Who besides root may change what has this owner and mode, as `FileState.access` has them."""
+    owner, mode = access.split(" ")
+    others = {"its group": 0o020, "everybody": 0o002}
+    return [*([owner] if owner != "root" else []), *(who for who, bit in others.items() if int(mode, 8) & bit)]
+
+
 @dataclass(frozen=True)
 class Reply:
     """An HTTP reply as curl gave it. `address`: who answered; `status` 0 and `trouble` when nobody did."""

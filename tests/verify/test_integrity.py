@@ -30,6 +30,19 @@ def test_file_is_there_for_whom_it_may(machine: Machine, file: WantedFile) -> No
 
 
 @where("agent")
+def test_only_administrators_change_what_the_agents_home_lies_in(machine: Machine, agent: dict[str, Any]) -> None:
+    """Others could put a home of theirs in its place, whose programs the next look would start."""
+    split = ntpath if "windows" in machine.expected.groups else posixpath
+    folder = split.dirname(agent["home"])
+    if machine.changers is None:
+        fail(f"{machine.name}: it cannot be told who may change {folder}, wanted administrators alone")
+    must(
+        not machine.changers,
+        f"{machine.name}: {folder} may be changed by {shown(machine.changers)}, wanted administrators alone",
+    )
+
+
+@where("agent")
 def test_managed_files_are_as_they_were_put(machine: Machine, agent: dict[str, Any], subtests: pytest.Subtests) -> None:
     """The manifest is read as data: which files there are, and which sha256 each was given."""
     noted = [each for each in manifest_of(machine) if each["kind"] in ("file", "directory")]

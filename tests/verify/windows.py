@@ -83,6 +83,8 @@ class Windows(Machine):
         self._run(self._second())
         lists = self._lists()
         self.files = read.files({path: self._text(f"hash-{n}") for n, path in enumerate(self._paths())}, lists)
+        above = list(access.access_lists(self._text("access-above"), "").values())
+        self.changers = access.changers(above[0]) if above else None
         self.readable = {path: self._text(f"readable-{n}") for n, path in enumerate(self._shared(lists))}
         self.visible = {name: self._text(name) for name in ("environment-machine", "all-tasks")}
         self._look_at_services()

@@ -28,6 +28,8 @@ LETTERS = {
 }
 GENERIC = {0x10000000: 0x1F01FF, 0x80000000: 0x120089, 0x40000000: 0x120116, 0x20000000: 0x1200A0}
 READS = 1
+CHANGES = 0x2 | 0x4 | 0x10 | 0x40 | 0x100 | 0x10000 | 0x40000 | 0x80000  # put in, mark, delete, give away
+INSTALLER = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 
 
 class Entry(NamedTuple):
@@ -89,6 +91,14 @@ def others_read(sddl: str) -> bool:
         each.allows and each.mask & READS and each.sid not in TRUSTED and "IO" not in each.flags
         for each in entries(sddl)
     )
+
+
+def changers(sddl: str) -> list[str]:
+    """Who besides administrators, SYSTEM and Windows' installer may change it, or something that it hands down to."""
+    if not re.search(r"D:", sddl):
+        return ["everybody"]
+    sids = {each.sid for each in entries(sddl) if each.allows and each.mask & CHANGES}
+    return sorted(_name(each) for each in sids - TRUSTED - {INSTALLER})
 
 
 def access_lists(saved: str, above: str) -> dict[str, str]:

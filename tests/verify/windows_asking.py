@@ -29,6 +29,8 @@ def first(machine: Expected, scratch: str) -> dict[str, str]:
         "all-tasks": "schtasks /Query /XML",
     }
     commands |= _contents(machine)
+    if "agent" in machine:
+        commands |= access("above", ntpath.dirname(machine["agent"]["home"]), scratch)
     if wanted.in_container(machine):
         commands["containers"] = "docker ps -aq --no-trunc"
     if "ollama" in machine:

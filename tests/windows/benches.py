@@ -61,7 +61,7 @@ def until(true: Callable[[], object], within_s: float = 20) -> None:
 
 
 class StandInBench:
-    home = r"C:\ProgramData\llm-harness"
+    home = r"C:\ProgramData\ssh\llm-harness"
 
     def __init__(self, machine: Machine, world: World) -> None:
         from .standin import machine as parts

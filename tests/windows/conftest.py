@@ -35,7 +35,7 @@ else:
     @pytest.fixture
     def world(machine: Machine) -> Iterator[World]:
         """A Python on it, in this test's own thread."""
-        made = World(machine, machine.process(), [r"C:\ProgramData\llm-harness\agent-0.pyz"])
+        made = World(machine, machine.process(), [r"C:\ProgramData\ssh\llm-harness\agent-0.pyz"])
         yield made
         made.finish()
 

@@ -38,7 +38,7 @@ from .test_standin_verbs import RUN
 
 ROOT = Path(__file__).resolve().parents[2]
 PYINFRA = Path(sys.executable).parent / "pyinfra"
-HOME = r"C:\ProgramData\llm-harness"
+HOME = r"C:\ProgramData\ssh\llm-harness"
 PLACE = rf"{HOME}\python-3.12.10"
 CURL = r"C:\Windows\System32\curl.exe"
 SHELLS = {
@@ -331,21 +331,6 @@ def test_a_user_who_may_not_is_told_so(desk: Desk, machine: Machine) -> None:
     sshkeys_of_user = rf"C:\Users\{machine.user}\.ssh\authorized_keys"
     machine.drive.write(sshkeys_of_user, machine.drive.read(sshkeys.ADMINISTRATORS_KEYS))
     assert "administrator" in desk.refused()
-
-
-def test_what_somebody_else_put_there_meanwhile_is_not_run(desk: Desk, machine: Machine) -> None:
-    """ProgramData lets every user plant files in a new folder, for the moment until it is closed."""
-    icacls = machine.processes.programs[machine.drive.key(r"C:\Windows\System32\icacls.exe")]
-
-    def late(process: Process) -> int:
-        if not machine.drive.exists(PLACE):
-            machine.drive.write(rf"{PLACE}\python.exe", wrapped("python"))
-        return icacls(process)
-
-    machine.processes.install(r"C:\Windows\System32\icacls.exe", late)
-    sentence = desk.refused()
-    assert "somebody else put python-3.12.10" in sentence
-    assert not agents(machine)
 
 
 @pytest.mark.parametrize("step", range(9))

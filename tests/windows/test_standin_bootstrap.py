@@ -166,48 +166,6 @@ class TestKey:
         assert everything(machine) == before
 
 
-class TestHome:
-    """The agent's folder, which every user may make before us."""
-
-    PLACE = r"C:\ProgramData\llm-harness"
-
-    def test_is_closed_from_its_first_moment(self, machine: Machine, day: FirstDay) -> None:
-        seen = []
-        moved = machine.drive.move
-
-        def watching(source: str, target: str, sids: frozenset[str], replacing: bool) -> None:
-            seen.append({ace.sid for ace in machine.drive.descriptor(source).aces})
-            moved(source, target, sids, replacing)
-
-        machine.drive.move = watching  # type: ignore[method-assign]
-        assert run(machine, KEY).code == 0
-        assert seen == [{ADMINISTRATORS, SYSTEM}]
-        access = machine.drive.descriptor(self.PLACE)
-        assert (access.owner, access.protected) == (ADMINISTRATORS, True)
-        assert {(ace.sid, tuple(sorted(ace.flags))) for ace in access.aces} == {
-            (ADMINISTRATORS, ("CI", "OI")),
-            (SYSTEM, ("CI", "OI")),
-        }
-
-    def test_an_empty_one_of_somebody_is_made_anew(self, machine: Machine, day: FirstDay) -> None:
-        machine.drive.make(self.PLACE, "O:BUD:(A;OICI;FA;;;BU)")
-        assert run(machine, KEY).code == 0
-        assert {ace.sid for ace in machine.drive.descriptor(self.PLACE).aces} == {ADMINISTRATORS, SYSTEM}
-
-    def test_a_program_of_somebody_is_refused(self, machine: Machine, day: FirstDay) -> None:
-        machine.drive.write(self.PLACE + r"\python-3.12.10\python.exe", b"MZ")
-        said = run(machine, KEY)
-        assert said.code == 1
-        assert said.err.startswith(rf"{self.PLACE} is there, is not empty, and not made by this script")
-        assert len(said.err.splitlines()) == 1
-
-    def test_what_converge_put_there_stays(self, machine: Machine, day: FirstDay) -> None:
-        run(machine, KEY)
-        machine.drive.write(self.PLACE + r"\agent-1.pyz", b"PK")
-        assert run(machine, KEY).code == 0
-        assert machine.drive.read(self.PLACE + r"\agent-1.pyz") == b"PK"
-
-
 class TestRefusals:
     """One sentence, exit 1; what is done already stays, and the next run goes on."""
 

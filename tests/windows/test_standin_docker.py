@@ -26,7 +26,7 @@ from .standin.python import World
 
 PROJECT, IMAGE = "litellm", "ghcr.io/berriai/litellm:v1@sha256:" + "0" * 64
 ABSENT, FILE = "100.127.255.254", r"C:\litellm\compose.yaml"
-HOME = r"C:\ProgramData\llm-harness"
+HOME = r"C:\ProgramData\ssh\llm-harness"
 
 
 class DockerExe:

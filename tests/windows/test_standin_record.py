@@ -19,7 +19,7 @@ from .standin.machine import Machine
 from .standin.processes import Process
 from .standin.sshd import Manners, Sshd
 
-PYTHON = r"C:\ProgramData\llm-harness\python-3.12.10\python.exe"
+PYTHON = r"C:\ProgramData\ssh\llm-harness\python-3.12.10\python.exe"
 SECRET = "sk-planted-a1b2c3"
 
 pytestmark = pytest.mark.skipif(not shutil.which("sftp"), reason="there is no OpenSSH client here")
@@ -51,7 +51,7 @@ def apex(door: Sshd, desk_key: Path, tmp_path: Path) -> dict[str, Any]:
     data = {
         **{"ssh_hostname": "127.0.0.1", "ssh_port": door.port, "ssh_user": "anna", "ssh_key": str(desk_key)},
         **{"ssh_known_hosts_file": str(known), "ssh_strict_host_key_checking": "yes"},
-        "agent": {"python": f"{PYTHON} -I -X utf8", "home": r"C:\ProgramData\llm-harness"},
+        "agent": {"python": f"{PYTHON} -I -X utf8", "home": r"C:\ProgramData\ssh\llm-harness"},
     }
     return {"name": "apex", "groups": ["apex", "windows"], "data": data}
 

@@ -237,7 +237,7 @@ def test_a_job_outlives_its_session_and_is_found_again(desk: Desk, slow: Slow, m
     place = r"C:\Program Files\X"
     first = desk.do("release", place, **request)
     assert "job" in first
-    path = rf"C:\ProgramData\llm-harness\jobs\{first['job']}.json"
+    path = rf"C:\ProgramData\ssh\llm-harness\jobs\{first['job']}.json"
     until(lambda: json.loads(machine.drive.read(path)).get("pid"))
     running = machine.processes.all[json.loads(machine.drive.read(path))["pid"]]
     assert security.SYSTEM in running.sids
@@ -255,7 +255,7 @@ def test_a_killed_job_is_said_and_done_again(desk: Desk, slow: Slow, machine: Ma
     request = {**slow.hold(zipped({"a.exe": b"MZ"})), "job": True, "wait_s": 0}
     place = r"C:\Program Files\X"
     job = desk.do("release", place, **request)["job"]
-    path = rf"C:\ProgramData\llm-harness\jobs\{job}.json"
+    path = rf"C:\ProgramData\ssh\llm-harness\jobs\{job}.json"
     until(lambda: json.loads(machine.drive.read(path)).get("pid"))
     machine.processes.end(machine.processes.all[json.loads(machine.drive.read(path))["pid"]], 1)
     lost = desk.ask("wait", {"job": job, "wait_s": 5, "run": RUN})

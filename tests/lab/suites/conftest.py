@@ -109,8 +109,8 @@ def until(true: Callable[[], object], within_s: float = 90) -> None:
 
 # What the suites look at and break: on Linux, on Windows.
 PLACES = {
-    "agent": ("/var/lib/llm-harness", r"C:\ProgramData\llm-harness"),
-    "manifest": ("/var/lib/llm-harness/managed.json", r"C:\ProgramData\llm-harness\managed.json"),
+    "agent": ("/var/lib/llm-harness", r"C:\ProgramData\ssh\llm-harness"),
+    "manifest": ("/var/lib/llm-harness/managed.json", r"C:\ProgramData\ssh\llm-harness\managed.json"),
     "gateway": ("/opt/litellm", r"C:\litellm"),
     "config": ("/opt/litellm/app/config.yaml", r"C:\litellm\app\config.yaml"),
     "guard": ("/opt/litellm/app/guard.py", r"C:\litellm\app\guard.py"),
@@ -121,7 +121,7 @@ PLACES = {
     "lock": ("/opt/litellm/requirements.lock", r"C:\litellm\requirements.lock"),
     "uv": ("/opt/uv", r"C:\Program Files\uv"),
     "python": ("", r"C:\Program Files\Python for LiteLLM"),  # elsewhere the machine's own
-    "service": ("", r"C:\ProgramData\llm-harness\services\litellm"),
+    "service": ("", r"C:\ProgramData\ssh\llm-harness\services\litellm"),
 }
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deploys.facts import link, zipapp
 from deploys.facts.look import Machine
 from deploys.lib.paths import joined, parent
+from deploys.lib.sddl import others_who_change
 from deploys.lib.versions import older
 from deploys.operations.resource import Pace, orphans
 
@@ -28,6 +29,30 @@ part = st.from_regex(r"[\w. -]{1,8}", fullmatch=True)
 )
 def test_joined(directory: str, names: tuple[str, ...], path: str) -> None:
     assert joined(directory, *names) == path
+
+
+SSHD_S = "D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)"
+TRUSTED_INSTALLER = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
+PROGRAM_DATA_S = "D:AI(A;OICIIOID;GA;;;CO)(A;OICIID;FA;;;SY)(A;OICIID;0x1200a9;;;BU)(A;CIID;DCLCRPCR;;;BU)"
+
+
+@pytest.mark.parametrize(
+    ("access", "others"),
+    [
+        (SSHD_S, []),
+        (SSHD_S.replace("0x1200a9", "FRFX"), []),
+        (f"{SSHD_S}(A;OICI;GXGR;;;WD)(A;;FA;;;{TRUSTED_INSTALLER})(D;;FA;;;BU)", []),
+        (f"{SSHD_S}(A;;LC;;;AU)", ["S-1-5-11"]),
+        (f"{SSHD_S}(A;;FA;;;S-1-5-21-1-2-3-1001)", ["S-1-5-21-1-2-3-1001"]),
+        (f"{SSHD_S}(A;OICIIO;0x1301bf;;;WD)(A;;0x40;;;BU)", ["S-1-1-0", "S-1-5-32-545"]),
+        (f"{SSHD_S}(A;;0x40000000;;;XX)", ["XX"]),
+        (f'{SSHD_S}(XA;;FW;;;AU;(WIN://SYSAPPID Contains "x"))', ["S-1-5-11"]),
+        (PROGRAM_DATA_S, ["S-1-3-0", "S-1-5-32-545"]),
+        ("D:NO_ACCESS_CONTROL", ["S-1-1-0"]),
+    ],
+)
+def test_who_may_change_what_has_this_access_list(access: str, others: list[str]) -> None:
+    assert others_who_change(access) == others
 
 
 @given(st.sampled_from(["/opt", r"C:\opt"]), part)

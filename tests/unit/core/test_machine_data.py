@@ -119,4 +119,4 @@ for machine in ("apex", "g16"):
 def test_data_of_this_repository_loads_and_makes_sense() -> None:
     done = subprocess.run([sys.executable, "-c", LOAD], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["apex 3 C:\\ProgramData\\llm-harness", "g16 3 /var/lib/llm-harness"]
+    assert done.stdout.splitlines() == ["apex 3 C:\\ProgramData\\ssh\\llm-harness", "g16 3 /var/lib/llm-harness"]

@@ -61,6 +61,17 @@ BRAIN: dict[str, Any] = {
     "key": Secret("KEY"),
 }
 
+WINDOWS_AGENT: dict[str, Any] = {
+    "python": r"C:\ProgramData\ssh\llm-harness\python\python.exe -I",
+    "home": r"C:\ProgramData\ssh\llm-harness",
+    "runtime": Release(**RELEASE),
+}
+TOO_LONG = "C:\\ProgramData\\ssh\\" + "x" * 102
+PLANTABLE = [  # where any user may put something, or what a shell would read in its own way
+    *(r"C:\llm-harness", r"C:\ProgramData\llm-harness", r"C:\ProgramData\sshd\x", r"D:\ProgramData\ssh\x"),
+    *(r"C:\ProgramData\ssh", r"C:\ProgramData\ssh\..", r"C:\ProgramData\ssh\..\x", r"C:\ProgramData\ssh\a b"),
+    *("C:/ProgramData/ssh/x", r"C:\ProgramData\ssh\größe", "C:\\ProgramData\\ssh\\x\n"),
+]
 GOOD: list[tuple[type, dict[str, Any]]] = [
     (Release, RELEASE),
     (Model, MODEL),
@@ -70,6 +81,7 @@ GOOD: list[tuple[type, dict[str, Any]]] = [
     (Ollama, OLLAMA),
     (Brain, BRAIN),
     (Agent, {"python": "python3", "home": "/var/lib/x"}),
+    (Agent, WINDOWS_AGENT),
     (GatewayPlace, {"home": "/opt/litellm"}),
     (Gpu, {"vram_gb": 24}),
     (Needs, {"programs": {"zstd": "install it"}}),
@@ -141,6 +153,10 @@ BAD: list[tuple[type, dict[str, Any], str, Any]] = [
     (Needs, {}, "programs", ["zstd"]),
     (Brain, BRAIN, "connect_timeout_s", "0.6"),
     (Agent, {"python": "python3"}, "home", None),
+    *((Agent, WINDOWS_AGENT, "home", home) for home in PLANTABLE),
+    (Agent, {**WINDOWS_AGENT, "python": rf"{TOO_LONG}\python\python.exe"}, "home", TOO_LONG),
+    (Agent, WINDOWS_AGENT, "python", r"C:\Windows\py.exe -I"),
+    (Agent, WINDOWS_AGENT, "python", r"C:\ProgramData\ssh\llm-harness\python.exe -I"),
 ]
 
 

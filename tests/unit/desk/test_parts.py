@@ -103,9 +103,9 @@ def test_all_well(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_windows_is_asked_in_its_own_shell() -> None:
-    data = {"agent": {"home": r"C:\ProgramData\llm-harness"}, "gateway": {"port": 4000}}
+    data = {"agent": {"home": r"C:\ProgramData\ssh\llm-harness"}, "gateway": {"port": 4000}}
     line = status.questions({"name": "apex", "groups": ["windows"], "data": data})
-    assert r"type C:\ProgramData\llm-harness\provenance.json 2>nul& echo.& echo @gateway& (for /f %i in" in line
+    assert r"type C:\ProgramData\ssh\llm-harness\provenance.json 2>nul& echo.& echo @gateway& (for /f %i in" in line
     assert ";" not in line
 
 

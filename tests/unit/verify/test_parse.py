@@ -29,6 +29,14 @@ LISTEN 0      128               0.0.0.0:22    0.0.0.0:* users:(("sshd",pid=88,fd
 """
 
 
+@pytest.mark.parametrize(
+    ("access", "others"),
+    [("root 0755", []), ("root 0700", []), ("www 0755", ["www"]), ("root 1777", ["its group", "everybody"])],
+)
+def test_who_besides_root_may_change(access: str, others: list[str]) -> None:
+    assert parse.changers(access) == others
+
+
 def test_listeners_of_ss() -> None:
     assert parse.listeners(SS) == [
         Listener("*", 2024, ()),

@@ -230,6 +230,21 @@ def test_whether_others_may_read(sddl: str, wanted: bool) -> None:
     assert access.others_read(sddl) is wanted
 
 
+@pytest.mark.parametrize(
+    ("sddl", "wanted"),
+    [
+        (OPEN, []),
+        (OPEN.replace("BU", "AU"), []),  # D: what sshd gives its folder
+        (PLANTED, ["users", "whoever creates"]),
+        (f"{OPEN}(A;;0x1301bf;;;S-1-5-21-1-2-3-1001)(A;OICIIO;FW;;;WD)", ["a person", "everyone"]),
+        (f"{OPEN}(A;;DT;;;AU)(D;;FA;;;WD)(A;;FA;;;{access.INSTALLER})", ["authenticated users"]),
+        ("", ["everybody"]),
+    ],
+)
+def test_who_else_may_change(sddl: str, wanted: list[str]) -> None:
+    assert access.changers(sddl) == wanted
+
+
 def test_saved_access_lists() -> None:
     saved = f"\ufefflitellm\r\n{OPEN}\r\nlitellm\\gateway.env\r\n{PRIVATE}\r\n"  # R: the form; A: these very lists
     assert access.access_lists(saved, "C:\\") == {r"C:\litellm": OPEN, r"C:\litellm\gateway.env": PRIVATE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.windows.standin.machine import SSH_HOME
 from tests.windows.standin.registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SERVICES, SZ
 
 from .windowsbox import GATEWAY, HOME, LAN_ADDRESS, SECRET, UNINSTALL, Box
@@ -54,6 +55,10 @@ BROKEN: dict[str, tuple[Break, set[str]]] = {
     "order that others may write": (
         lambda box: box.grant(HOLD, "/grant", "*S-1-5-11:(M)"),
         {rf"{FILES}[{HOLD}]"},
+    ),
+    "folder of sshd's that others may put something in": (
+        lambda box: box.grant(SSH_HOME, "/grant", "*S-1-5-32-545:(CI)(W)"),
+        {"test_only_administrators_change_what_the_agents_home_lies_in"},
     ),
     "keys that inherit": (
         lambda box: box.machine.drive.born(rf"{GATEWAY}\gateway.env"),

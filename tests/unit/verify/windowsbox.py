@@ -28,7 +28,7 @@ from tests.windows.standin.registry import DWORD, MACHINE_ENVIRONMENT, SZ
 from tests.windows.standin.sshd import Sshd
 from tests.windows.standin.use import tool, until
 
-HOME, GATEWAY, STATE = r"C:\ProgramData\llm-harness", r"C:\litellm", r"C:\ProgramData\Ollama"
+HOME, GATEWAY, STATE = r"C:\ProgramData\ssh\llm-harness", r"C:\litellm", r"C:\ProgramData\Ollama"
 OLLAMA = r"C:\Program Files\Ollama\0.40.2\ollama.exe"
 TAILNET_ADDRESS, LAN_ADDRESS = "100.64.0.7", "192.168.7.20"
 ENGINE_URL = "http://host.docker.internal:11434"

@@ -7,7 +7,6 @@ file sets ERRORLEVEL to 0. What is not known here fails the test.
 
 from __future__ import annotations
 
-import ntpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -286,16 +285,13 @@ class Batch:
             "type": self._type,
             "del": self._del,
             "start": self._start,
-            "mkdir": self._mkdir,
-            "rmdir": self._rmdir,
-            "move": self._move,
             "rem": lambda _text, _streams: self.level,
         }
         if name not in inner:
             self.level = self._program(text, streams)
             return self.level
         code = inner[name](text[len(name) :], streams)
-        if name in ("set", "call", "type", "start", "del", "mkdir", "rmdir", "move"):
+        if name in ("set", "call", "type", "start", "del"):
             self.level = code
         return code
 
@@ -388,36 +384,6 @@ class Batch:
         path = next(each for each in words_of(text) if not each.startswith("/"))
         if self.machine.drive.exists(path):
             self.machine.drive.delete(path, self.process.sids)
-        return 0
-
-    def _mkdir(self, text: str, streams: Streams) -> int:
-        (path,) = words_of(text)
-        if self.machine.drive.exists(path):
-            self._complain(streams, "The system cannot find the file specified.")
-            return 1
-        self.machine.drive.make(path)
-        return 0
-
-    def _rmdir(self, text: str, streams: Streams) -> int:
-        """Only an empty one."""
-        (path,) = words_of(text)
-        try:
-            self.machine.drive.delete(path, self.process.sids)
-        except OSError:
-            self._complain(streams, "The directory is not empty.")
-            return 145
-        return 0
-
-    def _move(self, text: str, streams: Streams) -> int:
-        """Into the target, where that is a folder."""
-        source, target = words_of(text)
-        if self.machine.drive.real(target).is_dir():
-            target = f"{target}\\{ntpath.basename(source)}"
-        try:
-            self.machine.drive.move(source, target, self.process.sids, replacing=False)
-        except OSError:
-            self._complain(streams, "Access is denied.")
-            return 1
         return 0
 
     def _start(self, text: str, streams: Streams) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import tools
+from .machine import SSH_HOME, SSH_HOME_ACCESS
 from .registry import SZ
 from .services import RUNNING, START_PENDING
 from .use import Said
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
 
 SYSTEM32 = r"C:\Windows\System32"
 CONSOLE = rf"{SYSTEM32}\conhost.exe"
-SSH_HOME = r"C:\ProgramData\ssh"
 TAILSCALE = r"C:\Program Files\Tailscale\tailscale.exe"
 POLICY = r"HKLM\SOFTWARE\Policies\Tailscale"
-# documented: what sshd gives its folder at its first start (w32-sshfileperm.c)
-SSH_HOME_ACCESS = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)"
 HOST_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfTheStandIn nt authority\\system@APEX\r\n"
 # recorded: the rule's id and its tokens; assumed: the shown name, of which Microsoft's pages have two forms
 SHIPPED_RULE = (
@@ -46,7 +44,7 @@ class FirstDay:
 def bare(machine: Machine) -> FirstDay:
     """Take away what is not in Windows, and put its own programs there."""
     day = FirstDay()
-    machine.drive.wipe(r"C:\ProgramData\llm-harness")
+    machine.drive.wipe(SSH_HOME)
     for name in ("sshd", "Tailscale"):
         del machine.services.known[name.lower()]
         machine.registry.delete_key(rf"HKLM\SYSTEM\CurrentControlSet\Services\{name}")
@@ -145,15 +143,11 @@ def reg(process: Process) -> int:
 
 
 def icacls(process: Process) -> int:
-    """/reset: only what is inherited stays. /setowner by SID."""
+    """/reset: only what is inherited stays."""
     path, *options = process.arguments
-    drive = process.machine.drive
-    if options == ["/reset"]:
-        drive.born(path)
-    elif options[:1] == ["/setowner"]:
-        drive.descriptors[drive.key(path)] = replace(drive.descriptor(path), owner=options[1].removeprefix("*"))
-    else:
+    if options != ["/reset"]:
         return tools.icacls(process)
+    process.machine.drive.born(path)
     return 0
 
 

@@ -31,7 +31,10 @@ ACCOUNTS = {
     USER_SID: (HOST, USER),
     "S-1-5-21-1004336348-1177238915-682003330-1002": (HOST, "Bert"),
 }
-PYTHON = r"C:\ProgramData\llm-harness\python-3.12.10\python.exe"
+SSH_HOME = r"C:\ProgramData\ssh"
+# documented: made by sshd at its first start
+SSH_HOME_ACCESS = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)"
+PYTHON = rf"{SSH_HOME}\llm-harness\python-3.12.10\python.exe"
 
 
 class Machine:
@@ -181,6 +184,7 @@ class Machine:
         for folder in (r"C:\Windows\System32\Tasks", r"C:\Users", r"C:\Program Files (x86)"):
             drive.make(folder)
         drive.make(r"C:\ProgramData", PROGRAM_DATA)
+        drive.make(SSH_HOME, SSH_HOME_ACCESS)
         drive.make(r"C:\Program Files", PROGRAM_FILES)
         drive.make(r"C:\Windows\System32", PROGRAM_FILES)
         drive.make(rf"C:\Users\{USER}", PROFILE.format(user=USER_SID))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .sshkeys import FOLDER
+from .machine import SSH_HOME
 
 if TYPE_CHECKING:
     from .machine import Machine
     from .processes import Process
 
 PROGRAM = r"C:\Windows\System32\OpenSSH\sshd.exe"
-CONFIG = rf"{FOLDER}\sshd_config"
+CONFIG = rf"{SSH_HOME}\sshd_config"
 KNOWN = {
     *(
         "port",

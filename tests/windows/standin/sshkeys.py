@@ -12,10 +12,7 @@ from .security import ADMINISTRATORS, SYSTEM, TRUSTED_INSTALLER
 if TYPE_CHECKING:
     from .machine import Machine
 
-FOLDER = r"C:\ProgramData\ssh"
-ADMINISTRATORS_KEYS = rf"{FOLDER}\administrators_authorized_keys"
-# recorded: made by sshd at its first start
-FOLDER_ACCESS = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)"
+ADMINISTRATORS_KEYS = r"C:\ProgramData\ssh\administrators_authorized_keys"
 WRITING = 0x2 | 0x4 | 0x10 | 0x100  # write data, append, write EA, write attributes
 
 
@@ -56,8 +53,7 @@ def refused(machine: Machine, path: str, sid: str) -> str:
 
 
 def furnish(machine: Machine, keys: str) -> None:
-    """As bootstrap leaves it: the folder of sshd, and the administrators' keys, closed to everybody else."""
-    machine.drive.make(FOLDER, FOLDER_ACCESS)
+    """As bootstrap leaves it: the administrators' keys, closed to everybody else."""
     machine.drive.write(ADMINISTRATORS_KEYS, keys)
     closed = security.parse("O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)")
     machine.drive.descriptors[machine.drive.key(ADMINISTRATORS_KEYS)] = closed

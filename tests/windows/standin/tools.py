@@ -185,26 +185,13 @@ def icacls(process: Process) -> int:
         _say(process, f"{path} {shown[0] if shown else ''}", *(" " * (len(path) + 1) + each for each in shown[1:]), "")
         summary(1, 0)
         return 0
-    aces, protected = list(found.aces), found.protected
-    while options:
-        option = options.pop(0)
-        if option == "/inheritance:r":
-            aces, protected = [ace for ace in aces if "ID" not in ace.flags], True
-        elif option in ("/grant", "/grant:r"):
-            while options and not options[0].startswith("/"):
-                who, _, rights = options.pop(0).rpartition(":")
-                try:
-                    sid = who[1:] if who.startswith("*") else machine.sid_of(who)
-                except OSError:
-                    return fail("No mapping between account names and security IDs was done.", 1332)
-                flags = frozenset(re.findall(r"\((OI|CI|IO|NP)\)", rights))
-                mask = LETTERS[re.findall(r"[A-Z]+", rights)[-1]]
-                if option == "/grant:r":
-                    aces = [a for a in aces if not (a.sid == sid and a.flags == flags)]
-                aces.append(Ace(True, flags, mask, sid))
-        else:
-            _say(process, f'Invalid parameter "{option}"', error=True)
-            return 87
+    try:
+        aces, protected = _granted(machine, found, options)
+    except ValueError as problem:
+        _say(process, f'Invalid parameter "{problem}"', error=True)
+        return 87
+    except OSError:
+        return fail("No mapping between account names and security IDs was done.", 1332)
     try:
         sddl = security.render(security.Descriptor("", tuple(aces)), "P" if protected else "AI").replace("O:D", "D")
         machine.drive.set_descriptor(path, sddl, process.sids, restore=True)
@@ -213,6 +200,35 @@ def icacls(process: Process) -> int:
     _say(process, machine.say("processed file: {0}", path))
     summary(1, 0)
     return 0
+
+
+def _granted(machine: Machine, found: security.Descriptor, options: list[str]) -> tuple[list[Ace], bool]:
+    """The entries after icacls' options, and whether nothing comes from above any more.
+
+    Raises ValueError for another option and OSError for a name that nobody has.
+    """
+    aces, protected = list(found.aces), found.protected
+    while options:
+        option, named = options.pop(0), []
+        while options and not options[0].startswith("/"):
+            named.append(options.pop(0))
+        if option == "/inheritance:r":
+            aces, protected = [ace for ace in aces if "ID" not in ace.flags], True
+        elif option == "/remove:g":
+            gone = [each.removeprefix("*") for each in named]
+            aces = [ace for ace in aces if not (ace.allow and ace.sid in gone and "ID" not in ace.flags)]
+        elif option in ("/grant", "/grant:r"):
+            for each in named:
+                who, _, rights = each.rpartition(":")
+                sid = who[1:] if who.startswith("*") else machine.sid_of(who)
+                flags = frozenset(re.findall(r"\((OI|CI|IO|NP)\)", rights))
+                mask = LETTERS[re.findall(r"[A-Z]+", rights)[-1]]
+                if option == "/grant:r":
+                    aces = [a for a in aces if not (a.sid == sid and a.flags == flags)]
+                aces.append(Ace(True, flags, mask, sid))
+        else:
+            raise ValueError(option)
+    return aces, protected
 
 
 # -- processes and sockets
