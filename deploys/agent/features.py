@@ -6,7 +6,6 @@ import re
 
 from . import win32
 from .errors import Refused
-from .keeping import before, note_before
 from .kind import OneByOne
 from .reboots import Reboots
 from .system import Progress, State
@@ -27,9 +26,8 @@ class Features(OneByOne):
     def ensure(self, request: State, progress: Progress) -> State:
         """`request`: id, enabled (bool). Never restarts: the answer tells who waits for that."""
         name = request["id"]
-        present = self.state(name)["enabled"]
-        note_before(self.home, "feature", name, present)
-        if present is not request["enabled"]:
+        self.home.remember("feature", name)
+        if self.state(name)["enabled"] is not request["enabled"]:
             self._set(name, request["enabled"])
         return {"feature": self.look({name: {}}), "reboot": Reboots(self.system, self.home).look({"pending": {}})}
 
@@ -41,12 +39,9 @@ class Features(OneByOne):
             raise Refused(what, "Windows left it as it was", r"see C:\Windows\Logs\DISM\dism.log there")
 
     def remove(self, request: State, progress: Progress) -> State:
-        name = request["id"]
-        was = before(self.home, "feature", name)
-        if was is not None and self.state(name)["enabled"] is not was:
-            self._set(name, was)
-        self.home.forget("feature", name)
-        return {"feature": {name: None}}
+        """It stays as it is: other software of the machine's owner may need it by now. We just no longer ask for it."""
+        self.home.forget("feature", request["id"])
+        return {"feature": {request["id"]: None}}
 
 
 def _dism(name: str, what: str, *words: str) -> str:

@@ -12,11 +12,15 @@ from .system import State, System, no_progress
 
 
 def matters(kinds: dict[str, Any], request: State) -> bool:
-    """Whether a change can shut anybody out: a file that keeps its bytes is read as before."""
-    if (request["kind"], request["verb"]) != ("file", "ensure"):
-        return True
-    present = kinds["file"].state(request["id"])
-    return present is None or bool(present["sha256"] != request["sha256"])
+    """Whether a change can shut anybody out: a file that keeps its bytes, or a value, is read as before."""
+    kind, name = request["kind"], request["id"]
+    if request["verb"] == "ensure" and kind == "file":
+        present = kinds["file"].state(name)
+        return present is None or bool(present["sha256"] != request["sha256"])
+    if request["verb"] == "ensure" and kind == "registry_value":
+        wanted = {key: request[key] for key in ("type", "data")}
+        return bool(kinds[kind].look({name: {}})[name] != (None if request["data"] is None else wanted))
+    return True
 
 
 def former(system: System, kind: str, name: str, kinds: dict[str, Any]) -> Any:
@@ -25,8 +29,8 @@ def former(system: System, kind: str, name: str, kinds: dict[str, Any]) -> Any:
         return _file(system, name)
     if kind == "firewall_rule":
         return _rules(name)
-    if kind == "serve":
-        return kinds["serve"].look({name: {}})[name]
+    if kind in ("serve", "registry_value"):
+        return kinds[kind].look({name: {}})[name]
     return None
 
 
@@ -36,6 +40,8 @@ def put_back(system: System, kind: str, name: str, kinds: dict[str, Any], before
         return
     if kind == "firewall_rule":
         _put_back_rules(name, before)
+    elif kind == "registry_value":
+        kinds[kind].put(name, before)
     elif before is None and kind == "file":
         discard(name)
     elif before is None:

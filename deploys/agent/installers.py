@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Optional
+from typing import Optional, Sequence
 
 from . import win32
 from .downloads import fetch
@@ -19,16 +19,32 @@ from .system import Progress, State, System
 UNINSTALL = (
     r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
     r"HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall",
-    r"HKCU\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
 )
+# An installer runs as SYSTEM, and a look as the user of the desk: what is one user's alone is not the other's.
+ALONE = {
+    r"HKU\S-1-5-18\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall": "SYSTEM",
+    r"HKCU\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall": "the user of the desk",
+}
 DONE, RESTART, BUSY = {0}, {3010, 1641}, 1618
 BUSY_TRIES, BUSY_PAUSE_S = 20, 15.0
 LONGEST_S = 3600.0
 
 
 def installed(name: str) -> Optional[str]:
-    """The version under which Windows lists a program of that name, in whatever view; None when it does not."""
-    for place in UNINSTALL:
+    """The version under which Windows lists a program of that name for everybody; None when it does not.
+
+    Raises Refused for one that a single user has: it is neither here, nor would another go in beside it.
+    """
+    version = _listed(name, UNINSTALL)
+    for place, whose in ALONE.items() if version is None else ():
+        if _listed(name, [place]) is not None:
+            fix = "uninstall it there; name an installer, or arguments, for the whole machine in group_data"
+            raise Refused(f"install {name}", f"Windows lists it for {whose} alone", fix)
+    return version
+
+
+def _listed(name: str, places: Sequence[str]) -> Optional[str]:
+    for place in places:
         for key in win32.subkeys(place):
             values = {word.lower(): data for word, (_, data) in (win32.values(f"{place}\\{key}") or {}).items()}
             if _is_called(name, str(values.get("displayname", ""))):
@@ -54,7 +70,11 @@ class Installers:
     def look(self, asked: dict[str, State]) -> dict[str, Optional[State]]:
         found: dict[str, Optional[State]] = {}
         for name in asked:
-            version = installed(name)
+            try:
+                version = installed(name)
+            except Refused as refused:
+                found[name] = {"unknown": refused.to_json()}
+                continue
             waits = self.home.entry("installer", name).get("restart") == self.system.this_boot()
             found[name] = None if version is None else {"version": version, "restart": waits}
         return found

@@ -64,6 +64,11 @@ class RegistryValues:
         write(key, value, wanted if request["data"] is not None else None)
         return {"registry_value": self.look({name: {}})}
 
+    @staticmethod
+    def put(name: str, value: Optional[State]) -> None:
+        """Have it be that, or None for not there; what is noted of it stays."""
+        write(*_apart(name), value)
+
     def remove(self, request: State, progress: Progress) -> State:
         name = request["id"]
         write(*_apart(name), before(self.home, "registry_value", name))

@@ -151,11 +151,17 @@ class Venvs(OneByOne):
             _clear(os.path.join(directory, each))
 
     def remove(self, request: State, progress: Progress) -> State:
+        """All or nothing of each: one that something runs from stays whole, and that is said."""
         directory = request["id"]
         for name in _names(directory):
+            path = os.path.join(directory, name)
             left_over = name.startswith(".") and name.endswith((".new", ".broken"))
-            if left_over or _mark(os.path.join(directory, name)):
-                _clear(os.path.join(directory, name))
+            try:
+                if left_over or _mark(path):
+                    shutil.rmtree(path if left_over else _stepped_aside(path))
+            except OSError as error:
+                fix = "end what runs from it or has a file of it open, then converge again"
+                raise Refused(f"remove {path}", why_of(error), fix) from error
         _clear(self.home.path(CACHE))
         with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
             os.rmdir(directory)
@@ -165,12 +171,17 @@ class Venvs(OneByOne):
 
 def _take_name(aside: str, final: str) -> None:
     """The environment appears whole. A damaged one of the same name steps aside first."""
-    broken = os.path.join(os.path.dirname(final), f".{os.path.basename(final)}.broken")
-    _clear(broken)
     if os.path.exists(final):
-        patiently(lambda: os.rename(final, broken))
+        _clear(_stepped_aside(final))
     patiently(lambda: os.rename(aside, final))
+
+
+def _stepped_aside(path: str) -> str:
+    """Give an environment a name under which none is looked for. In use, it stays whole: raises OSError."""
+    broken = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.broken")
     _clear(broken)
+    patiently(lambda: os.rename(path, broken))
+    return broken
 
 
 def _clear(path: str) -> None:

@@ -32,7 +32,10 @@ from deploys.schema import Nonsense
 
 JOB_POLL_S = 5
 FIRST_WAIT_S = 3
-LONG_TO_REMOVE = {"feature"}  # longer than a connection waits for one answer
+STAYS = {  # what leaves the data and is forgotten, no more: others may use it by now
+    "feature": "it stays as it is on the machine",
+    "installer": "it stays installed",
+}
 
 Found = dict[str, Any] | None
 
@@ -232,8 +235,8 @@ def _commit() -> str:
 
 def removed(name: str, kind: str, id: str) -> OperationMeta:
     """Remove a resource that an earlier converge made and the data no longer names."""
-    why = "no longer in the data"
-    resource = Resource(kind, id, lambda _: why, dict, verb="remove", job=kind in LONG_TO_REMOVE)
+    why = "no longer in the data" + (f"; {STAYS[kind]}" if kind in STAYS else "")
+    resource = Resource(kind, id, lambda _: why, dict, verb="remove")
     return ensure(name=name, resource=resource)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pyinfra.api.operation import OperationMeta
 
+from deploys.operations.guarded import guard
 from deploys.operations.resource import Found, Resource, wanted
 from deploys.schema import Feature, PathEntry, Power, RegistryValue, SystemService, Variable
 
@@ -40,7 +41,7 @@ def path_entry(name: str, entry: PathEntry) -> OperationMeta:
 
 
 def registry_value(name: str, value: RegistryValue) -> OperationMeta:
-    """Have one value of the registry, with its type, or have it not be there."""
+    """Have one value of the registry, with its type, or have it not be there; of the way in: see `guarded`."""
     data = list(value.data) if isinstance(value.data, tuple) else value.data
 
     def differs(found: Found) -> str | None:
@@ -53,9 +54,9 @@ def registry_value(name: str, value: RegistryValue) -> OperationMeta:
     def difference(found: Found) -> str:
         return _before_after(found and found["data"], data)
 
-    return _setting(
-        name, "registry_value", value.name, differs, {"type": value.type, "data": data}, difference=difference
-    )
+    request = {"type": value.type, "data": data}
+    protection = guard() if value.way_in else None
+    return _setting(name, "registry_value", value.name, differs, request, difference=difference, guard=protection)
 
 
 def power(name: str, power: Power) -> OperationMeta:

@@ -17,6 +17,15 @@ from deploys.schema.base import Data, data
 TAILNET = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 """Every address that Tailscale gives, of both families."""
 
+WAY_IN_KEYS = (
+    r"HKLM\SOFTWARE\OpenSSH",
+    r"HKLM\SOFTWARE\Policies\Tailscale",
+    r"HKLM\SOFTWARE\Tailscale IPN",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\sshd",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\Tailscale",
+)
+"""Keys of the registry whose values govern the way in, at any depth: a change is undone unless it can be confirmed."""
+
 Scope = Literal["machine", "user"]
 """`machine`: for everybody on it; `user`: for the one whom the desk connects as."""
 
@@ -66,6 +75,11 @@ class RegistryValue(Data):
     name: str
     type: Literal["string", "expand", "dword", "qword", "multi", "binary"] = "string"
     data: str | int | Sequence[str] | None = None
+
+    @property
+    def way_in(self) -> bool:
+        """Whether it may shut us out."""
+        return any(self.name.lower().startswith(f"{key}\\".lower()) for key in WAY_IN_KEYS)
 
     def refuse_nonsense(self) -> None:
         if not re.fullmatch(r"(HKLM|HKCU)(\\[^\\]+){2,}", self.name):

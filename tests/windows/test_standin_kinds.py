@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,9 @@ def test_a_feature(bench: StandInBench, machine: Machine, refused: Any) -> None:
     assert kind.look("VirtualMachinePlatform") == {"enabled": False, "pending": False}
     assert kind.ensure("VirtualMachinePlatform", enabled=True) == {"enabled": True, "pending": True}
     assert Kind(bench, "reboot").look("pending")["pending"] == ["a feature or an update"]
+    kind.remove("VirtualMachinePlatform")  # others may use it by now: it is forgotten, no more
+    assert kind.look("VirtualMachinePlatform") == {"enabled": True, "pending": True}
+    assert kind.ensure("VirtualMachinePlatform", enabled=False) == {"enabled": False, "pending": False}
     kind.remove("VirtualMachinePlatform")
     assert kind.look("VirtualMachinePlatform") == {"enabled": False, "pending": False}
     with pytest.raises(refused, match="dism says"):
@@ -249,7 +253,50 @@ def test_access_is_not_given_through_a_link(bench: StandInBench, machine: Machin
     assert machine.drive.descriptor(r"C:\Windows\Fonts") == before
 
 
+# -- environments
+def test_an_environment_in_use_is_not_half_removed(
+    bench: StandInBench, machine: Machine, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
+    home = bench.load("home").Home(bench.load("windows").Windows(), bench.home)
+    venvs = bench.load("venvs").Venvs(home.system, home)
+    place, library = r"C:\litellm\venvs", r"C:\litellm\venvs\0123\Lib\litellm.py"
+    mark = {"program": "x", "python": "y", "lock": "z", "seen": ""}
+    bench.write(place + r"\0123\.venv.json", json.dumps(mark).encode())
+    bench.write(library, b"")
+    home.remember("venv", place)
+    with bench.open(library), pytest.raises(refused) as problem:
+        venvs.remove({"id": place}, lambda _: None)
+    assert problem.value.what == rf"remove {place}\0123"
+    assert problem.value.fix == "end what runs from it or has a file of it open, then converge again"
+    assert list(venvs.state(place)["made"]) == ["0123"]
+    assert home.entry("venv", place)
+    venvs.remove({"id": place}, lambda _: None)
+    assert not bench.exists(place)
+    assert not home.entry("venv", place)
+
+
 # -- installers
+@pytest.mark.parametrize(("hive", "whose"), [("HKCU", "the user of the desk"), (r"HKU\S-1-5-18", "SYSTEM")])
+def test_a_program_of_one_user_is_neither_there_nor_missing(
+    bench: StandInBench, machine: Machine, hive: str, whose: str
+) -> None:
+    """Installers run as SYSTEM, looks as the user of the desk: each has a list of its own."""
+    alone = rf"{hive}\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\x"
+    machine.registry.set(alone, "DisplayName", SZ, "Program")
+    machine.registry.set(alone, "DisplayVersion", SZ, "1.0")
+    kind = Kind(bench, "installer")
+    assert kind.look("Program")["unknown"] == {
+        "what": "install Program",
+        "why": f"Windows lists it for {whose} alone",
+        "fix": "uninstall it there; name an installer, or arguments, for the whole machine in group_data",
+    }
+    assert kind.look("Other") is None
+    machine.registry.set(rf"{UNINSTALL}\x", "DisplayName", SZ, "Program")
+    machine.registry.set(rf"{UNINSTALL}\x", "DisplayVersion", SZ, "1.2")
+    assert kind.look("Program")["version"] == "1.2"
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A server that gives one installer: its URL without the ending, and the sha256."""

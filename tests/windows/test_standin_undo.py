@@ -11,6 +11,7 @@ import pytest
 
 from .benches import StandInBench, until
 from .standin.machine import Machine
+from .standin.registry import SZ
 from .standin.use import tool
 from .test_standin_verbs import RUN, Desk, State
 
@@ -19,6 +20,8 @@ GOOD, BAD = b"PasswordAuthentication no\r\n", b"AllowUsers nobody\r\n"
 RULE = "SSH from the tailnet"
 OPEN = {"action": "allow", "direction": "in", "protocol": "tcp", "ports": [22], "remote": ["100.64.0.0/10"]}
 SHUT = {**OPEN, "action": "block", "remote": []}
+OPENSSH = r"HKLM\SOFTWARE\OpenSSH"
+SHELL = OPENSSH + r"\DefaultShell"
 TASK = r"\llm-harness\undo"
 LONG_S = 300
 
@@ -101,6 +104,33 @@ def test_a_file_that_was_not_there_goes_again(desk: Desk, machine: Machine) -> N
     until(lambda: outcome(desk) == "undone")
     assert not machine.drive.exists(CONFIG)
     assert desk.look()["manifest"] == []
+
+
+def set_shell(desk: Desk, data: str | None, change: str, within_s: float = LONG_S, verb: str = "ensure") -> State:
+    guard = {"within_s": within_s}
+    return desk.do("registry_value", SHELL, verb, type="string", data=data, guarded=guard, change=change)
+
+
+@pytest.mark.parametrize("before", [None, r"C:\Program Files\PowerShell\7\pwsh.exe"])
+def test_a_value_that_governs_the_way_in(desk: Desk, machine: Machine, before: str | None) -> None:
+    if before is not None:
+        machine.registry.set(OPENSSH, "DefaultShell", SZ, before)
+    kept(desk, set_shell(desk, r"C:\Windows\System32\cmd.exe", "c1"))
+    noted = desk.look()["manifest"]
+    assert "unconfirmed" not in set_shell(desk, r"C:\Windows\System32\cmd.exe", "same")
+    for change, data, verb in (("c2", r"C:\no\such.exe", "ensure"), ("c3", None, "ensure"), ("c4", None, "remove")):
+        set_shell(desk, data, change, within_s=2, verb=verb)
+        assert shell(machine) == (before if verb == "remove" else data)
+        until(lambda change=change: outcome(desk, change) == "undone")  # type: ignore[misc]
+        assert shell(machine) == r"C:\Windows\System32\cmd.exe"
+        assert desk.look()["manifest"] == noted
+    kept(desk, set_shell(desk, None, "c5", verb="remove"), "c5")
+    assert shell(machine) == before  # as it was before us, not before the last change
+
+
+def shell(machine: Machine) -> Any:
+    found = machine.registry.get(OPENSSH, "DefaultShell")
+    return found and found[1]
 
 
 def test_a_restart_undoes_it(desk: Desk, machine: Machine) -> None:
