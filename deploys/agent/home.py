@@ -49,7 +49,7 @@ class Home:
 
     def write(self, name: str, document: Any) -> None:
         """Replace the document in one step; never readable by others, not even for a moment."""
-        target = self.path(name)
+        target = self.path(*name.split("/"))
         temporary = ""
         try:
             descriptor, temporary = fresh(os.path.dirname(target))

@@ -15,7 +15,7 @@ from typing import Callable
 from .errors import Refused, why_of
 from .home import Home
 from .lastwords import LastWords
-from .patience import discard
+from .patience import clear_away, discard
 from .system import Progress, State, System
 
 WRITE_EVERY_S = 0.5
@@ -52,10 +52,15 @@ class Jobs:
             self._cut(job)
         discard(self._cut_mark(job))
         LastWords(self.home, job).keep_room()
-        self.home.write(f"jobs/{job}.request.json", request)
         starting = {"state": "starting", "wanted": wanted, "progress": {}, "until": time.time() + START_S}
-        self.home.write(f"jobs/{job}.json", starting)  # from here on only the job itself writes it
-        self.system.detach([*interpreter(), "run", job], self.home.path("jobs", f"{job}.log"))
+        try:
+            self.home.write(f"jobs/{job}.request.json", request)
+            self.home.write(f"jobs/{job}.json", starting)  # from here on only the job itself writes it
+            self.system.detach([*interpreter(), "run", job], self.home.path("jobs", f"{job}.log"))
+        except (OSError, Refused):  # nobody shall wait for it, and the request may hold a secret
+            clear_away(self.home.path("jobs", f"{job}.json"))
+            clear_away(self.home.path("jobs", f"{job}.request.json"))
+            raise
         return job
 
     def _cut(self, job: str) -> None:

@@ -138,7 +138,7 @@ class Agent:
             adoption.adopt(self.system, self.home, request["kind"], request["id"], wanted)
         if request.get("job"):
             jobs = Jobs(self.system, self.home)
-            return self.wait({"job": jobs.start(request), "wait_s": request["wait_s"], "run": request["run"]})
+            return _so_far(jobs.wait(jobs.start(request), request["wait_s"]))
         guard = self.undo.guards(request)
         if guard:
             state = self.undo.change(request, guard, lambda: self.work(request, no_progress))
@@ -156,13 +156,11 @@ class Agent:
         return state
 
     def wait(self, request: State) -> State:
-        self.home.take_lease(request["run"])
-        found = Jobs(self.system, self.home).wait(request["job"], request["wait_s"])
-        return (
-            {"state": found["answer"]}
-            if found["state"] == "done"
-            else {"job": found["job"], "progress": found["progress"]}
-        )
+        """How the job ended comes before anything else: on a full disk nobody could renew the lease."""
+        answer = _so_far(Jobs(self.system, self.home).wait(request["job"], request["wait_s"]))
+        if "job" in answer:
+            self.home.take_lease(request["run"])
+        return answer
 
     def settle(self, request: State) -> State:
         """Have the home as private as it shall be: it was made with what Windows had for that."""
@@ -172,6 +170,13 @@ class Agent:
     def read(self, request: State) -> State:
         answer: State = self.kinds["file"].read(request)
         return answer
+
+
+def _so_far(found: State) -> State:
+    """What the desk is told of a job: its answer, or how far it is."""
+    if found["state"] == "done":
+        return {"state": found["answer"]}
+    return {"job": found["job"], "progress": found["progress"]}
 
 
 def this_agent() -> Agent:
