@@ -44,7 +44,7 @@ def _folder(system: System, home: Home, kind: str, name: str, spec: State) -> Op
         ours = noted.get("spec", {}).get("state") == path
     else:
         ours = bool(noted) or spec.get("access", "").startswith("only ")
-    if kind not in KINDS or ours or not os.path.lexists(path):
+    if kind not in KINDS or ours or not path or not os.path.lexists(path):
         return None
     account = system.account_of(spec) if kind == "service" else ""
     return None if account is None else (path, account)
