@@ -24,11 +24,13 @@ def look_over(path: str, account: str, top: bool, mend: bool) -> State:
     known = _trusted(found.owner, account) or found.owner == this_user()
     if wide and known and mend and not link:
         ntfs.secure(path, lambda now: _narrowed(path, now, account, top, directory))
+        if acl.wide(sddl.parse(ntfs.access(path)), account):  # what it inherits was none of ours to set
+            raise Refused(f"take over {path}", "Windows lets others change it still", "see its access list there")
     return {"link": link, "owner": "" if known else _name(found.owner), "wide": wide}
 
 
 def _trusted(owner: str, account: str) -> bool:
-    return owner in acl.TRUSTED | {account}
+    return owner in acl.TRUSTED or owner == account != ""
 
 
 def _narrowed(path: str, now: sddl.Descriptor, account: str, top: bool, directory: bool) -> sddl.Descriptor:

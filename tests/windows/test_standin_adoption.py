@@ -139,6 +139,10 @@ def test_files_of_the_services_own_account_are_its_own(desk: Desk, machine: Mach
     assert "belongs to Bert" in look(desk, "service", "ollama", SERVICE)["why"]
 
 
+def test_a_service_without_a_folder_of_its_own_has_none_to_look_at(desk: Desk) -> None:
+    assert look(desk, "service", "sshd", {}) == {"running": True, "enabled": True, "inputs": {}}
+
+
 def test_what_is_ours_already_is_not_searched(desk: Desk, machine: Machine) -> None:
     desk.made("directory", FOLDER, access="everyone")
     plant(machine, PLANTED, BERT)
@@ -177,6 +181,15 @@ def test_a_folder_that_is_given_away_in_between(bench: StandInBench, machine: Ma
         ownership._narrowed(FOLDER, now, "", True, True)
 
 
+def test_access_that_stays_open_is_said(bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies below inherits anew by Windows' own doing: should that fail once, it is not believed."""
+    bench.load("windows")
+    monkeypatch.setattr(bench.load("ntfs"), "secure", lambda *_: None)
+    machine.drive.make(FOLDER)
+    with pytest.raises(bench.load("errors").Refused, match="lets others change it still"):
+        bench.load("ownership").look_over(FOLDER, "", True, True)
+
+
 def test_logs_are_not_read_or_removed_through_links(bench: StandInBench, machine: Machine) -> None:
     """Its account writes in the folder of its log, and may put a link in the folder's place."""
     system = bench.load("windows").Windows()
@@ -193,3 +206,9 @@ def test_logs_are_not_read_or_removed_through_links(bench: StandInBench, machine
     with pytest.raises(bench.load("errors").Refused, match="leads to another place"):
         system.start_service("ollama")
     assert bench.exists(other + r"\began")
+
+
+def test_a_service_of_the_system_s_own_has_no_folder(desk: Desk, machine: Machine) -> None:
+    """The session starts in its user's folder, which is there: no name at all is not that one."""
+    machine.drive.make(r"C:\Users\Anna")
+    assert "what" not in look(desk, "service", "sshd", {})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.windows.standin import security
 from tests.windows.standin.registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ
 
 from .elsewhere import Elsewhere
 from .project import Project
 
+BERT = "S-1-5-21-1004336348-1177238915-682003330-1002"
 EVERYTHING = (
     'variables = [Variable("COLOUR", "green"), Variable("PLACE", "%TEMP%\\\\x", scope="user")]',
     'path_entries = [PathEntry("C:\\\\Ours"), PathEntry("c:\\\\tools")]',
@@ -137,6 +139,34 @@ def test_what_must_not_be_there_goes_and_comes_back(there: Elsewhere) -> None:
     there.project.converge()
     assert machine.registry.get(MACHINE_ENVIRONMENT, "OLLAMA_HOST") == (SZ, "0.0.0.0")
     assert machine.registry.get(r"HKLM\SOFTWARE\OpenSSH", "DefaultShell") == (SZ, r"C:\bash.exe")
+
+
+def test_a_folder_that_was_there_before_us(there: Elsewhere) -> None:
+    """Plan says what converge does: the owner's own is taken over, once; with a stranger's file in it, it is not."""
+    drive = there.machine.drive
+    there.has()
+    there.project.wants("from deploys.operations import files", 'files.directory(name="x", path="C:\\\\litellm")')
+    drive.owner_is_user = BERT
+    drive.write(r"C:\litellm\app\compose.override.yaml", b"theirs")
+    drive.owner_is_user = None
+    planned, made = there.project.plan(), there.project.converge()
+    assert planned.code != 0
+    assert made.code != 0
+    assert [each.split("could not ")[1] for each in planned.refusals + made.refusals] == [
+        r"take over C:\litellm: C:\litellm belongs to Bert, who could have put anything there. Fix: see who made that; "
+        r"move C:\litellm away, or have administrators own all of it, and converge again."
+    ] * 2
+    drive.wipe(r"C:\litellm")
+    drive.make(r"C:\litellm", "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)")
+    drive.write(r"C:\litellm\mine", b"mine")
+    drive.descriptors[drive.key(r"C:\litellm\mine")] = security.parse("O:BAD:(A;;FA;;;BA)(A;;0x1301bf;;;BU)")
+    there.project.wants("from deploys.operations import files", 'files.directory(name="x", path="C:\\\\litellm")')
+    planned = there.project.plan()
+    assert [each["why"] for each in planned.report if each.get("id") == r"C:\litellm"] == [
+        "others than administrators may change what is in it"
+    ]
+    assert there.project.converge().said("changed") == [("directory", r"C:\litellm")]
+    assert there.project.converge().said("changed") == []
 
 
 FEATURE = 'features = [Feature("VirtualMachinePlatform")]'
