@@ -71,7 +71,7 @@ docker volume rm tp3
 docker network rm tp3
 """
 FOUND = "find /srv/tp3 /etc/systemd/system /etc/cron.d /etc/profile.d -path '*tp3*'"
-UNIT = "MainPID,ActiveEnterTimestampMonotonic,NRestarts,UnitFileState,Environment,ExecStart"
+UNIT = "MainPID,ActiveEnterTimestampMonotonic,NRestarts,UnitFileState,Environment"
 LINUX = {
     "files": rf"{FOUND} -printf '%p %y %m %u %g %s %T@ %l\n' | sort; {FOUND} -type f -exec sha256sum {{}} + | sort",
     "tasks": "systemctl show tp3-nightly.timer -p UnitFileState,ActiveState,TimersCalendar",

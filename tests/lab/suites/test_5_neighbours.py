@@ -38,6 +38,7 @@ ANYWHERE = {
         "docker update --restart no tp3", "docker update --restart unless-stopped tp3", ["container"]
     ),
 }
+WANTED = "/etc/systemd/system/multi-user.target.wants/tp3.service"
 ON_LINUX = {
     "a byte of a file that nobody serves": Change(*_byte("/srv/tp3/key"), ["files"]),
     "a byte of what its ports answer": Change(*_byte("/srv/tp3/data/settings.ini"), ["answers", "files"]),
@@ -49,7 +50,11 @@ ON_LINUX = {
         "sed -i s/TP3_MODE=q/TP3_MODE=p/ /etc/environment",
         ["variables"],
     ),
-    "its service started at boot": Change("systemctl -q disable tp3", "systemctl -q enable tp3", ["files", "services"]),
+    "its service started at boot": Change(
+        f"mv {WANTED} /root/kept && systemctl daemon-reload",
+        f"mv /root/kept {WANTED} && systemctl daemon-reload",
+        ["files", "services"],
+    ),
 }
 ACCESS = "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
 TASK = r"\TP3\nightly"
