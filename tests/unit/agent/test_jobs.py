@@ -218,7 +218,7 @@ def test_outlives_the_process_that_started_it(packed: Packed, tmp_path: Path) ->
     """The agent that started it has ended, its whole process group is shot, and the work is done all the same."""
     with packed.start("do", start_new_session=True) as starter:
         assert starter.stdin and starter.stdout
-        request = job(tmp_path / "f", lasts_s=1.2, wait_s=0.5)
+        request = job(tmp_path / "f", lasts_s=3, wait_s=0.5)
         starter.stdin.write(json.dumps(request).encode() + b"\n")
         starter.stdin.flush()
         answer = json.loads(starter.stdout.read())
@@ -226,7 +226,9 @@ def test_outlives_the_process_that_started_it(packed: Packed, tmp_path: Path) ->
     with contextlib.suppress(ProcessLookupError):  # nothing of it is left, as it should be
         os.killpg(group, signal.SIGKILL)
     assert not (tmp_path / "f").exists()
-    found = json.loads((packed.home / "jobs" / f"{answer['job']}.json").read_text())
+    document, found, end = packed.home / "jobs" / f"{answer['job']}.json", State(), time.monotonic() + 10
+    while "pid" not in found and time.monotonic() < end:
+        found = json.loads(document.read_text())
     assert os.getsid(found["pid"]) == found["pid"] != group
     for fd in (0, 1, 2):
         assert "pipe" not in str(Path(f"/proc/{found['pid']}/fd/{fd}").readlink())
