@@ -395,3 +395,20 @@ class TestFullDisk:
         monkeypatch.setattr(Posix, "detach", lambda *_: 0)
         with pytest.raises(Refused, match="it was killed"):
             there.wait(there.start(job(Path("/x"))), 0)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), Refused("start it", "no", "later")])
+def test_job_that_cannot_be_started_leaves_nothing(
+    error: Exception, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ghost that the next converge would wait for, and no request, which may hold a secret."""
+
+    def detach(self: Posix, arguments: list[str], log: str) -> int:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Posix, "detach", detach)
+        with pytest.raises(type(error)):
+            jobs.start(job(tmp_path / "f", note="sk-secret"))
+    assert not list(Path(jobs.home.folder("jobs")).glob("*.json"))
+    assert jobs.wait(jobs.start(job(tmp_path / "f")), 20)["state"] == "done"
