@@ -148,7 +148,8 @@ class Venvs(OneByOne):
         others = [each for each in os.listdir(directory) if each != name and _mark(os.path.join(directory, each))]
         others.sort(key=lambda each: os.path.getmtime(os.path.join(directory, each, MARK)))
         for each in others[:-1]:
-            _clear(os.path.join(directory, each))
+            with contextlib.suppress(OSError):  # in use, it stays whole until the next time
+                _clear(_stepped_aside(os.path.join(directory, each)))
 
     def remove(self, request: State, progress: Progress) -> State:
         """All or nothing of each: one that something runs from stays whole, and that is said."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -274,6 +276,24 @@ def test_an_environment_in_use_is_not_half_removed(
     venvs.remove({"id": place}, lambda _: None)
     assert not bench.exists(place)
     assert not home.entry("venv", place)
+
+
+def test_an_older_environment_in_use_stays_whole(
+    bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
+    venvs, place = bench.load("venvs"), r"C:\litellm\venvs"
+    mark = json.dumps({"program": "x", "python": "y", "lock": "z", "seen": ""}).encode()
+    for age, name in ((30, "oldest"), (20, "older"), (10, "present")):
+        for file in (".venv.json", "library.py"):
+            bench.write(rf"{place}\{name}\{file}", mark)
+        made = time.time() - age
+        os.utime(machine.drive.real(rf"{place}\{name}\.venv.json"), (made, made))
+    with bench.open(place + r"\oldest\library.py"):
+        venvs.Venvs._drop_old(place, "present")
+    assert bench.exists(place + r"\oldest\.venv.json")
+    venvs.Venvs._drop_old(place, "present")
+    assert [bench.exists(rf"{place}\{name}") for name in ("oldest", "older", "present")] == [False, True, True]
 
 
 # -- installers
