@@ -117,6 +117,8 @@ def test_the_owners_own_older_folder_is_taken_over(desk: Desk, machine: Machine)
     for path in (FOLDER, FOLDER + r"\app", PLANTED, secret, explicit, FOLDER + r"\by an administrator"):
         assert machine.drive.descriptor(path).owner == security.ADMINISTRATORS
         assert not may_write(machine, path), path
+    cut_off = {path: machine.drive.descriptor(path).protected for path in (FOLDER, PLANTED, explicit, secret)}
+    assert cut_off == {FOLDER: True, PLANTED: False, explicit: False, secret: True}  # the others inherit from now on
     assert machine.drive.read(PLANTED) == b"theirs"
     users = machine.token(BERT)
     assert security.allows(machine.drive.descriptor(PLANTED), users, security.READ)
@@ -172,6 +174,15 @@ def test_access_is_set_where_it_was_looked_at(bench: StandInBench, machine: Mach
     assert drive.descriptor(r"C:\Windows\System32") == before
     assert drive.descriptor(r"C:\aside").protected
     assert drive.descriptor(FOLDER).owner == BERT
+
+
+def test_access_is_not_set_on_a_link(bench: StandInBench, machine: Machine) -> None:
+    junction(machine.drive, FOLDER, r"C:\Windows\System32", BERT)
+    before = machine.drive.descriptor(r"C:\Windows\System32")
+    with pytest.raises(bench.load("errors").Refused, match="is a link to another place"):
+        bench.load("windows").Windows().grant(FOLDER, "everyone")
+    assert machine.drive.descriptor(FOLDER).owner == BERT
+    assert machine.drive.descriptor(r"C:\Windows\System32") == before
 
 
 def test_a_folder_that_is_given_away_in_between(bench: StandInBench, machine: Machine) -> None:
