@@ -11,6 +11,8 @@ TRAPS = {
     "tempfile": "tries names for hours in a folder that refuses",
     "platform": "asks WMI, which is refused to a network logon and crashes",
 }
+# Shut to everybody else is what they want: who else may come in is said right after.
+CLOSED_AT_BIRTH = {("bootservices.py", "mkdir(mode)"), ("files.py", "mkdir(mode)")}
 
 
 def traps(path: Path) -> set[tuple[str, str]]:
@@ -22,13 +24,13 @@ def traps(path: Path) -> set[tuple[str, str]]:
             found.add((path.name, node.module))
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "mkdir"
         if called and isinstance(node, ast.Call) and (len(node.args) > 1 or node.keywords):
-            found.add((path.name, "mkdir(mode)"))  # 0o700 shuts the user out, others mean nothing
+            found.add((path.name, "mkdir(mode)"))  # 0o700 shuts everybody else out, others mean nothing
     return found
 
 
 def test_no_trap_is_used() -> None:
     found = {trap for path in AGENT.glob("*.py") if path.name not in LINUX_ONLY for trap in traps(path)}
-    assert not found
+    assert found == CLOSED_AT_BIRTH
 
 
 def test_nothing_for_windows_names_an_account_in_english() -> None:
