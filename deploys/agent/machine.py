@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Sequence
 
-from . import tailnet
+from .kinds import tailnet
 from .programs import find, run
 from .system import State, System
 

@@ -22,34 +22,34 @@ import os
 import sys
 from typing import Any, Optional
 
-from . import adoption
 from .errors import Refused, fix_of, why_of
 from .home import Home
 from .jobs import Jobs
+from .kinds import adoption
+from .kinds.undo import Undo
 from .system import Progress, State, System, no_progress
-from .undo import Undo
 
 
 def this_system(home: Optional[str] = None) -> System:
     """The half that fits the machine. The only place that asks which one it is."""
     if os.name == "nt":
-        from .windows import Windows
+        from .windows.system import Windows
 
         return Windows(home)
-    from .posix import Posix
+    from .posix.system import Posix
 
     return Posix()
 
 
 def kinds(system: System, home: Home) -> dict[str, Any]:
     """Every kind of resource by name; each has look(asked), ensure(request, progress), remove(request, progress)."""
-    from .containers import Compose
-    from .downloads import Releases
-    from .files import Directories, Files
-    from .models import Models
-    from .services import Services
-    from .tailnet import Serve
-    from .venvs import Venvs
+    from .kinds.containers import Compose
+    from .kinds.downloads import Releases
+    from .kinds.files import Directories, Files
+    from .kinds.models import Models
+    from .kinds.services import Services
+    from .kinds.tailnet import Serve
+    from .kinds.venvs import Venvs
 
     every: dict[str, Any] = {
         "file": Files,
@@ -62,7 +62,7 @@ def kinds(system: System, home: Home) -> dict[str, Any]:
         "venv": Venvs,
     }
     if system.describe()["os"] == "windows":
-        from . import windowskinds
+        from .windows import kinds as windowskinds
 
         every.update(windowskinds.kinds())
     return {name: kind(system, home) for name, kind in every.items()}
@@ -200,11 +200,11 @@ def _request() -> State:
 
 def main() -> int:
     if sys.argv[1] == "hold":
-        from .holder import hold
+        from .windows.holder import hold
 
         return hold(sys.argv[2])
     if sys.argv[1] == "start-compose":
-        from .starter import start
+        from .kinds.starter import start
 
         return start(this_system(), sys.argv[2])
     os.umask(0o022)  # a stricter one of this machine must not close what everyone shall read

@@ -17,8 +17,8 @@ def packed() -> bytes:
     """A zipapp of `deploys/agent`, the same bytes on every desk."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for source in sorted(SOURCES.glob("*.py")):
-            _add(archive, f"agent/{source.name}", source.read_bytes())
+        for source in sorted(SOURCES.rglob("*.py")):
+            _add(archive, f"agent/{source.relative_to(SOURCES).as_posix()}", source.read_bytes())
         _add(archive, "__main__.py", b"import sys\n\nfrom agent.main import main\n\nsys.exit(main())\n")
     return buffer.getvalue()
 

@@ -108,9 +108,9 @@ def test_imports_go_one_way(path: Path) -> None:
     [
         ("deploys/roles/x.py", "from deploys.agent import files", "deploys.agent"),
         ("deploys/roles/x.py", "from deploys import agent", "deploys.agent"),
-        ("deploys/roles/x.py", "def f():\n    import deploys.agent.files", "deploys.agent.files"),
+        ("deploys/roles/x.py", "def f():\n    import deploys.agent.kinds.files", "deploys.agent.kinds.files"),
         ("deploys/roles/x.py", "from .. import agent", "deploys.agent"),
-        ("deploys/roles/x.py", "from ..agent.files import Files", "deploys.agent.files"),
+        ("deploys/roles/x.py", "from ..agent.kinds.files import Files", "deploys.agent.kinds.files"),
     ],
 )
 def test_no_way_of_importing_is_overlooked(place: str, source: str, module: str) -> None:
@@ -126,6 +126,7 @@ def test_schema_knows_the_standard_library_and_one_error_class() -> None:
 
 
 AGENT = [path for path in PYTHON if part_of(path) == "agent"]
+KNOWS_BOTH = ("deploys/agent/main.py", "deploys/agent/kinds/former.py")
 
 
 class TestAgent:
@@ -148,6 +149,13 @@ class TestAgent:
                 assert part_of_module(node.module or "") is None
             if isinstance(node, ast.Import):
                 assert not [each.name for each in node.names if part_of_module(each.name)]
+
+    @pytest.mark.parametrize("path", AGENT, ids=ids)
+    def test_one_half_knows_nothing_of_the_other(self, path: Path) -> None:
+        """Above them only who starts the right half knows either, and who remembers how a way in was."""
+        own = path.parent.name
+        found = {each.split(".")[2] for each in imports(path, parsed(path)) if each.count(".") > 1}
+        assert found & {"posix", "windows"} <= ({"posix", "windows"} if relative(path) in KNOWS_BOTH else {own})
 
     @pytest.mark.parametrize("path", AGENT, ids=ids)
     def test_annotations_are_never_evaluated(self, path: Path) -> None:

@@ -75,7 +75,7 @@ class StandInBench:
         for name in PROGRAMS:
             machine.processes.install(rf"C:\work\{name}.exe", getattr(self, "_" + name))
         machine.processes.install(r"C:\work\child.exe", lambda process: process.live())
-        world.load("deploys.agent.ntfs").secure(self.home, _private())
+        world.load("deploys.agent.windows.ntfs").secure(self.home, _private())
 
     def load(self, module: str) -> Any:
         return self.world.load(f"deploys.agent.{module}")
@@ -168,5 +168,5 @@ class WindowsBench:
 
 
 def _private() -> Any:
-    acl = importlib.import_module("deploys.agent.acl")
+    acl = importlib.import_module("deploys.agent.windows.acl")
     return acl.wanted("administrators", True, str)

@@ -6,7 +6,6 @@ any other. `win32.py` is the one file that only Windows can run: it is left out,
 
 from __future__ import annotations
 
-import ast
 import io
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import coverage
 import pytest
 
-AGENT = Path(__file__).parents[2] / "deploys" / "agent"
+AGENT = Path(__file__).parents[2] / "deploys" / "agent" / "windows"
 ENOUGH_PERCENT = 95.0
 LEFT_OUT = "win32.py"
 # those that are about the agent; the others are about the stand-ins, or drive it through a whole desk
@@ -22,24 +21,7 @@ TESTS = ["pure", "windows", "kinds", "standin_agent", "standin_kinds", "standin_
 
 
 def windows_half() -> list[Path]:
-    """Who speaks to `win32` directly, and whatever only they need."""
-    needs = {path.name: imported(path) for path in AGENT.glob("*.py")}
-    half = {name for name, needed in needs.items() if LEFT_OUT in needed} | {"windowskinds.py"}
-    while True:
-        users = {name: {each for each, needed in needs.items() if name in needed} for name in needs}
-        more = {name for name, its in users.items() if its and its <= half} - half - {LEFT_OUT}
-        if not more:
-            return sorted(AGENT / name for name in half)
-        half |= more
-
-
-def imported(path: Path) -> set[str]:
-    """The files of the agent that a file imports."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            found |= {f"{each}.py" for each in ([node.module] if node.module else [each.name for each in node.names])}
-    return found
+    return sorted(each for each in AGENT.glob("*.py") if each.name != LEFT_OUT)
 
 
 def main() -> int:

@@ -18,10 +18,10 @@ class Kind:
     """One kind, spoken to as the agent speaks to it."""
 
     def __init__(self, bench: Bench, name: str) -> None:
-        system = bench.load("windows").Windows()
+        system = bench.load("windows.system").Windows()
         self.home = bench.load("home").Home(system, bench.home)
         self.name = name
-        self.kind = bench.load("windowskinds").kinds()[name](system, self.home)
+        self.kind = bench.load("windows.kinds").kinds()[name](system, self.home)
 
     def look(self, which: str, spec: dict[str, Any] | None = None) -> Any:
         return self.kind.look({which: spec or {}})[which]
@@ -40,7 +40,7 @@ def refused(bench: Bench) -> Any:
 
 
 def value(bench: Bench, key: str, name: str) -> Any:
-    return (bench.load("win32").values(key) or {}).get(name)
+    return (bench.load("windows.win32").values(key) or {}).get(name)
 
 
 # -- environment
@@ -49,7 +49,7 @@ def test_a_variable(bench: Bench) -> None:
     assert kind.look(which) is None
     assert kind.ensure(which, value="one") == {"value": "one", "expands": False}
     assert value(bench, ENVIRONMENT, NAME) == (1, "one")
-    bench.load("win32").set_value(ENVIRONMENT, NAME, 1, "by hand")
+    bench.load("windows.win32").set_value(ENVIRONMENT, NAME, 1, "by hand")
     assert kind.look(which) == {"value": "by hand", "expands": False}
     kind.ensure(which, value="%USERPROFILE%\\x")
     assert value(bench, ENVIRONMENT, NAME) == (2, "%USERPROFILE%\\x")
@@ -64,21 +64,21 @@ def test_a_variable(bench: Bench) -> None:
 
 def test_a_variable_that_was_there_and_must_not_be_comes_back(bench: Bench) -> None:
     kind, which = Kind(bench, "variable"), f"user/{NAME}"
-    bench.load("win32").set_value(ENVIRONMENT, NAME, 2, "%TEMP%\\theirs")
+    bench.load("windows.win32").set_value(ENVIRONMENT, NAME, 2, "%TEMP%\\theirs")
     assert kind.ensure(which, value=None) is None
     kind.remove(which)
     assert value(bench, ENVIRONMENT, NAME) == (2, "%TEMP%\\theirs")
-    bench.load("win32").set_value(ENVIRONMENT, NAME, None)
+    bench.load("windows.win32").set_value(ENVIRONMENT, NAME, None)
 
 
 def test_a_variable_that_was_there_comes_back(bench: Bench) -> None:
     kind, which = Kind(bench, "variable"), f"user/{NAME}"
-    bench.load("win32").set_value(ENVIRONMENT, NAME, 2, "%TEMP%\\theirs")
+    bench.load("windows.win32").set_value(ENVIRONMENT, NAME, 2, "%TEMP%\\theirs")
     kind.ensure(which, value="ours")
     kind.ensure(which, value="ours again")
     kind.remove(which)
     assert value(bench, ENVIRONMENT, NAME) == (2, "%TEMP%\\theirs")
-    bench.load("win32").set_value(ENVIRONMENT, NAME, None)
+    bench.load("windows.win32").set_value(ENVIRONMENT, NAME, None)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_path_entry(bench: Bench, refused: Any) -> None:
     assert value(bench, ENVIRONMENT, "Path") == after
     kind.remove(which)
     assert value(bench, ENVIRONMENT, "Path")[1].rstrip(";") == before[1].rstrip(";")
-    bench.load("win32").set_value(ENVIRONMENT, "Path", *before)
+    bench.load("windows.win32").set_value(ENVIRONMENT, "Path", *before)
     with pytest.raises(refused):
         kind.ensure("user/a;b")
 
@@ -110,7 +110,7 @@ def test_a_path_entry_that_was_there_stays(bench: Bench) -> None:
     kind = Kind(bench, "path_entry")
     before = value(bench, ENVIRONMENT, "Path")
     entry = next(each for each in before[1].split(";") if each)
-    which = f"user/{bench.load('environment').expanded(entry).upper()}"
+    which = f"user/{bench.load('windows.environment').expanded(entry).upper()}"
     assert kind.ensure(which) == {}
     kind.remove(which)
     assert value(bench, ENVIRONMENT, "Path") == before
@@ -133,7 +133,7 @@ def test_registry_values(bench: Bench, kind_word: str, data: Any, raw: Any) -> N
     assert kind.look(which) is None
     assert kind.ensure(which, type=kind_word, data=data) == {"type": kind_word, "data": data}
     assert value(bench, KEY, "One") == raw
-    bench.load("win32").set_value(KEY, "One", 1, "by hand")
+    bench.load("windows.win32").set_value(KEY, "One", 1, "by hand")
     assert kind.look(which) == {"type": "string", "data": "by hand"}
     kind.ensure(which, type=kind_word, data=data)
     assert kind.ensure(which, type=kind_word, data=None) is None
@@ -143,7 +143,7 @@ def test_registry_values(bench: Bench, kind_word: str, data: Any, raw: Any) -> N
 
 def test_registry_values_that_are_refused(bench: Bench, refused: Any) -> None:
     kind = Kind(bench, "registry_value")
-    rules = bench.load("rules").KEY
+    rules = bench.load("windows.rules").KEY
     for which in (rules + r"\x", r"HKLM\SYSTEM\CurrentControlSet\Services\Spooler\Start"):
         with pytest.raises(refused, match="does not see it"):
             kind.ensure(which, type="string", data="x")
@@ -164,7 +164,7 @@ RULE = {
 
 
 def netsh(bench: Bench, *words: str) -> int:
-    code: int = bench.load("win32").run("netsh.exe", ["advfirewall", "firewall", *words])[0]
+    code: int = bench.load("windows.win32").run("netsh.exe", ["advfirewall", "firewall", *words])[0]
     return code
 
 
@@ -217,7 +217,7 @@ def task(bench: Bench) -> dict[str, Any]:
 
 
 def test_a_task(bench: Bench, task: dict[str, Any]) -> None:
-    kind, win32 = Kind(bench, "task"), bench.load("win32")
+    kind, win32 = Kind(bench, "task"), bench.load("windows.win32")
     assert kind.look(TASK) is None
     try:
         found = kind.ensure(TASK, spec=task, inputs={}, run=False)
@@ -244,7 +244,7 @@ def test_a_task(bench: Bench, task: dict[str, Any]) -> None:
 
 
 def test_a_running_task_that_changes_is_started_again_whole(bench: Bench, task: dict[str, Any]) -> None:
-    kind, win32 = Kind(bench, "task"), bench.load("win32")
+    kind, win32 = Kind(bench, "task"), bench.load("windows.win32")
     kind.ensure(TASK, spec={**task, "command": bench.command("parent")}, inputs={}, run=True)
     job = "llm-harness-tasks-" + TASK
     until(lambda: len(win32.job_processes(job)) >= 3)
@@ -292,7 +292,7 @@ def test_power_settings_are_numbers(bench: Bench, refused: Any) -> None:
 
 
 def test_listeners_are_rows_of_numbers(bench: Bench) -> None:
-    for each in bench.load("sockets").listeners():
+    for each in bench.load("windows.sockets").listeners():
         assert each["port"] > 0
         assert ":" in each["address"] or each["address"].count(".") == 3
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.agent import acl, rules, sddl, searchpath, taskxml
+from deploys.agent.windows import acl, rules, sddl, searchpath, taskxml
 
 ANNA = "S-1-5-21-1-2-3-1001"
 NAMES = {"anna": ANNA, "system": "S-1-5-18", "apex\\anna": ANNA}

@@ -161,7 +161,7 @@ def test_a_folder_that_is_given_to_a_user_may_be_full_of_theirs(desk: Desk, mach
 # -- the object itself
 def test_access_is_set_where_it_was_looked_at(bench: StandInBench, machine: Machine) -> None:
     """Swapped for a link in between, the folder that was looked at gets it, and what the link leads to nothing."""
-    ntfs, acl, drive = bench.load("ntfs"), bench.load("acl"), machine.drive
+    ntfs, acl, drive = bench.load("windows.ntfs"), bench.load("windows.acl"), machine.drive
     drive.make(FOLDER)
     before = drive.descriptor(r"C:\Windows\System32")
 
@@ -180,13 +180,13 @@ def test_access_is_not_set_on_a_link(bench: StandInBench, machine: Machine) -> N
     junction(machine.drive, FOLDER, r"C:\Windows\System32", BERT)
     before = machine.drive.descriptor(r"C:\Windows\System32")
     with pytest.raises(bench.load("errors").Refused, match="is a link to another place"):
-        bench.load("windows").Windows().grant(FOLDER, "everyone")
+        bench.load("windows.system").Windows().grant(FOLDER, "everyone")
     assert machine.drive.descriptor(FOLDER).owner == BERT
     assert machine.drive.descriptor(r"C:\Windows\System32") == before
 
 
 def test_a_folder_that_is_given_away_in_between(bench: StandInBench, machine: Machine) -> None:
-    ownership, sddl = bench.load("ownership"), bench.load("sddl")
+    ownership, sddl = bench.load("windows.ownership"), bench.load("windows.sddl")
     now = sddl.parse(f"O:{BERT}D:(A;;FA;;;BA)")
     with pytest.raises(bench.load("errors").Refused, match="just given to Bert"):
         ownership._narrowed(FOLDER, now, "", True, True)
@@ -194,16 +194,16 @@ def test_a_folder_that_is_given_away_in_between(bench: StandInBench, machine: Ma
 
 def test_access_that_stays_open_is_said(bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies below inherits anew by Windows' own doing: should that fail once, it is not believed."""
-    bench.load("windows")
-    monkeypatch.setattr(bench.load("ntfs"), "secure", lambda *_: None)
+    bench.load("windows.system")
+    monkeypatch.setattr(bench.load("windows.ntfs"), "secure", lambda *_: None)
     machine.drive.make(FOLDER)
     with pytest.raises(bench.load("errors").Refused, match="lets others change it still"):
-        bench.load("ownership").look_over(FOLDER, "", True, True)
+        bench.load("windows.ownership").look_over(FOLDER, "", True, True)
 
 
 def test_logs_are_not_read_or_removed_through_links(bench: StandInBench, machine: Machine) -> None:
     """Its account writes in the folder of its log, and may put a link in the folder's place."""
-    system = bench.load("windows").Windows()
+    system = bench.load("windows.system").Windows()
     system.define_service({**OWN, "name": "ollama"})
     log, other = rf"{bench.home}\services\ollama\log", r"C:\ProgramData\other"
     bench.write(other + r"\ollama.log", b"GROQ_API_KEY=gsk-secret\n")

@@ -21,7 +21,7 @@ SERVICE = "ollama"
 
 @pytest.fixture
 def system(bench: StandInBench) -> Any:
-    return bench.load("windows").Windows()
+    return bench.load("windows.system").Windows()
 
 
 @pytest.fixture
@@ -130,10 +130,10 @@ def test_a_scheduler_that_says_yes_and_does_nothing(
     bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = bench.load("errors").Refused
-    monkeypatch.setattr(bench.load("bootservices"), "START_S", 0.1)
-    monkeypatch.setattr(bench.load("windows"), "START_S", 0.1)
+    monkeypatch.setattr(bench.load("windows.bootservices"), "START_S", 0.1)
+    monkeypatch.setattr(bench.load("windows.system"), "START_S", 0.1)
     system.define_service(spec)
-    del machine.processes.programs[machine.drive.key(bench.load("windows").sys.executable)]
+    del machine.processes.programs[machine.drive.key(bench.load("windows.system").sys.executable)]
     with pytest.raises(refused, match="last result 0x80070002"):
         system.start_service(SERVICE)
     with pytest.raises(refused, match="last result 0x80070002"):
@@ -143,10 +143,10 @@ def test_a_scheduler_that_says_yes_and_does_nothing(
 def test_processes_that_do_not_end(
     bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.load("bootservices"), "START_S", 0.1)
+    monkeypatch.setattr(bench.load("windows.bootservices"), "START_S", 0.1)
     system.define_service(spec)
     system.start_service(SERVICE)
-    monkeypatch.setattr(bench.load("win32"), "end_job", lambda name: None)
+    monkeypatch.setattr(bench.load("windows.win32"), "end_job", lambda name: None)
     with pytest.raises(bench.load("errors").Refused, match="do not end"):
         system.start_service(SERVICE)
 
@@ -154,7 +154,7 @@ def test_processes_that_do_not_end(
 def test_what_the_scheduler_refuses_is_told(
     bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine
 ) -> None:
-    schedule, refused = bench.load("schedule"), bench.load("errors").Refused
+    schedule, refused = bench.load("windows.schedule"), bench.load("errors").Refused
     machine.elevated = False
     with pytest.raises(refused, match=r"denied|verweigert"):
         schedule.register("x", {"account": "system", "actions": [["a.exe"]]}, bench.home)
@@ -170,7 +170,7 @@ def test_what_the_scheduler_refuses_is_told(
 
 
 def test_a_definition_that_windows_changes_is_noticed(bench: StandInBench, machine: Machine) -> None:
-    schedule = bench.load("schedule")
+    schedule = bench.load("windows.schedule")
     real = machine.processes.programs[r"c:\windows\system32\schtasks.exe"]
 
     def lossy(process: Process) -> int:
@@ -229,7 +229,7 @@ def test_a_process_that_may_not_be_ended(bench: StandInBench, system: Any, monke
     def refuse(_: int) -> None:
         raise OSError(5, "denied")
 
-    monkeypatch.setattr(bench.load("win32"), "terminate", refuse)
+    monkeypatch.setattr(bench.load("windows.win32"), "terminate", refuse)
     with pytest.raises(OSError):
         system.stop(pid)
 
@@ -247,7 +247,7 @@ def test_windows_own_service_is_restarted(bench: StandInBench, system: Any, mach
 def test_windows_own_service_that_does_not_come_back(
     bench: StandInBench, system: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.load("native"), "WITHIN_S", 0.1)
+    monkeypatch.setattr(bench.load("windows.native"), "WITHIN_S", 0.1)
     with pytest.raises(bench.load("errors").Refused, match="not so after"):
         system.start_service("no-such-service")
 
@@ -263,7 +263,7 @@ def test_replacing_in_spite_of_antivirus(bench: StandInBench, system: Any, machi
 def test_a_log_that_is_long_steps_aside(
     bench: StandInBench, system: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    holder = bench.load("holder")
+    holder = bench.load("windows.holder")
     monkeypatch.setattr(holder, "LOG_BYTES", 10)
     log = holder._Log(r"C:\work\log")
     for each in (b"0123456789ab\n", b"next\n"):
@@ -282,7 +282,7 @@ def file_request(path: str, content: bytes, access: str = "administrators") -> d
 def test_a_file_by_the_shared_kind(bench: StandInBench, system: Any, machine: Machine) -> None:
     """`files.py` over this half: access first, atomic, kept, put back."""
     home = bench.load("home").Home(system, bench.home)
-    files = bench.load("files").Files(system, home)
+    files = bench.load("kinds.files").Files(system, home)
     path = r"C:\litellm\.env"
     machine.drive.make(r"C:\litellm")
     seen: list[str] = []
@@ -309,7 +309,8 @@ def test_a_file_by_the_shared_kind(bench: StandInBench, system: Any, machine: Ma
 def test_a_secret_is_never_readable_by_others(bench: StandInBench, system: Any, machine: Machine) -> None:
     """Not even while it is written: its folder is private before the first byte of it comes."""
     home = bench.load("home").Home(system, bench.home)
-    directories, files = bench.load("files").Directories(system, home), bench.load("files").Files(system, home)
+    kinds = bench.load("kinds.files")
+    directories, files = kinds.Directories(system, home), kinds.Files(system, home)
     directories.ensure({"id": r"C:\litellm", "access": "administrators"}, lambda state: None)
     born: list[bool] = []
     real = machine.drive.born
@@ -347,7 +348,7 @@ def test_the_whole_agent_on_windows(
         bench.load("machine"), "platform", types.SimpleNamespace(python_version=lambda: "3.12.10"), False
     )
     agent = bench.load("main").Agent(system, bench.load("home").Home(system, bench.home))
-    for name, kind in bench.load("windowskinds").kinds().items():
+    for name, kind in bench.load("windows.kinds").kinds().items():
         agent.kinds.setdefault(name, kind(system, agent.home))
     run = {"id": "1", "by": "anna", "desk": "g16", "when": "now", "commit": "abc"}
 

@@ -89,8 +89,8 @@ class Kind:
     """The kind `compose` of the agent's, in an SSH session."""
 
     def __init__(self, bench: StandInBench, url: str) -> None:
-        system = bench.load("windows").Windows()
-        self.kind = bench.load("containers").Compose(system, bench.load("home").Home(system, bench.home))
+        system = bench.load("windows.system").Windows()
+        self.kind = bench.load("kinds.containers").Compose(system, bench.load("home").Home(system, bench.home))
         self.docker, self.url = self.kind.docker, url
         self.docker.patience_s = 0
 
@@ -157,8 +157,8 @@ class TestStarter:
 
     @pytest.fixture
     def tasks(self, bench: StandInBench) -> Any:
-        system = bench.load("windows").Windows()
-        return bench.load("tasks").Tasks(system, bench.load("home").Home(system, bench.home))
+        system = bench.load("windows.system").Windows()
+        return bench.load("windows.tasks").Tasks(system, bench.load("home").Home(system, bench.home))
 
     def define(self, tasks: Any, machine: Machine, url: str, address: str = "127.0.0.1") -> Any:
         order, path = compose.start_order, r"C:\litellm\start.json"
@@ -224,7 +224,7 @@ class TestSecrets:
 
     @pytest.fixture
     def granted(self, bench: StandInBench, world: World, machine: Machine) -> Any:
-        system = bench.load("windows").Windows()
+        system = bench.load("windows.system").Windows()
         machine.drive.write(self.PATH, b"MASTER_KEY=sk-x\n")
 
         def grant(access: str) -> Any:

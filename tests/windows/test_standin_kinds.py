@@ -55,7 +55,7 @@ def test_a_path_keeps_its_empty_parts_and_its_type(bench: StandInBench, machine:
 def test_a_value_that_somebody_else_writes_back(
     bench: StandInBench, monkeypatch: pytest.MonkeyPatch, refused: Any
 ) -> None:
-    monkeypatch.setattr(bench.load("win32"), "set_value", lambda *_: None)
+    monkeypatch.setattr(bench.load("windows.win32"), "set_value", lambda *_: None)
     with pytest.raises(refused, match="Windows keeps None"):
         Kind(bench, "registry_value").ensure(r"HKCU\Software\x\y", type="dword", data=1)
 
@@ -234,14 +234,14 @@ def test_listeners_with_their_owners(bench: StandInBench, machine: Machine, refu
         ("TCP", "100.64.0.7", 23, "TIME_WAIT", 9),
         ("UDP", "0.0.0.0", 41641, "", 9),
     ]
-    found = bench.load("sockets").listeners()
+    found = bench.load("windows.sockets").listeners()
     assert [(each["address"], each["port"], each["program"]) for each in found] == [
         ("127.0.0.1", 11434, "forever.exe"),
         ("::1", 11434, "forever.exe"),
     ]
     machine.processes.install(r"C:\Windows\System32\netstat.exe", lambda process: 1)
     with pytest.raises(refused, match="netstat ended with 1"):
-        bench.load("sockets").listeners()
+        bench.load("windows.sockets").listeners()
 
 
 # -- directories
@@ -251,7 +251,7 @@ def test_access_is_not_given_through_a_link(bench: StandInBench, machine: Machin
     machine.drive.real(r"C:\litellm").symlink_to(machine.drive.real(r"C:\Windows\Fonts"))
     before = machine.drive.descriptor(r"C:\Windows\Fonts")
     with pytest.raises(refused, match="link to another place"):
-        bench.load("windows").Windows().grant(r"C:\litellm", "everyone")
+        bench.load("windows.system").Windows().grant(r"C:\litellm", "everyone")
     assert machine.drive.descriptor(r"C:\Windows\Fonts") == before
 
 
@@ -260,8 +260,8 @@ def test_an_environment_in_use_is_not_half_removed(
     bench: StandInBench, machine: Machine, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
-    home = bench.load("home").Home(bench.load("windows").Windows(), bench.home)
-    venvs = bench.load("venvs").Venvs(home.system, home)
+    home = bench.load("home").Home(bench.load("windows.system").Windows(), bench.home)
+    venvs = bench.load("kinds.venvs").Venvs(home.system, home)
     place, library = r"C:\litellm\venvs", r"C:\litellm\venvs\0123\Lib\litellm.py"
     mark = {"program": "x", "python": "y", "lock": "z", "seen": ""}
     bench.write(place + r"\0123\.venv.json", json.dumps(mark).encode())
@@ -282,7 +282,7 @@ def test_an_older_environment_in_use_stays_whole(
     bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
-    venvs, place = bench.load("venvs"), r"C:\litellm\venvs"
+    venvs, place = bench.load("kinds.venvs"), r"C:\litellm\venvs"
     mark = json.dumps({"program": "x", "python": "y", "lock": "z", "seen": ""}).encode()
     for age, name in ((30, "oldest"), (20, "older"), (10, "present")):
         for file in (".venv.json", "library.py"):
@@ -364,20 +364,21 @@ def put(bench: StandInBench, sha256: str, setup: Setup, ending: str = ".exe") ->
 
 @pytest.fixture
 def order(bench: StandInBench, shop: tuple[str, str]) -> dict[str, Any]:
-    bench.load("windows").Windows().make_private(bench.home + r"\downloads")
+    bench.load("windows.system").Windows().make_private(bench.home + r"\downloads")
     return {"url": shop[0] + ".exe", "sha256": shop[1], "arguments": ["/VERYSILENT"]}
 
 
 def stored(bench: StandInBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that the tests put there is the right one."""
-    monkeypatch.setattr(bench.load("installers"), "sha256_of", lambda path: path.rpartition("\\")[2].partition(".")[0])
+    installers = bench.load("windows.installers")
+    monkeypatch.setattr(installers, "sha256_of", lambda path: path.rpartition("\\")[2].partition(".")[0])
 
 
 def test_an_installer(
     bench: StandInBench, machine: Machine, order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, setup = Kind(bench, "installer"), Setup(machine, 1618, 3010)
-    monkeypatch.setattr(bench.load("installers"), "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(bench.load("windows.installers"), "BUSY_PAUSE_S", 0)
     put(bench, order["sha256"], setup)
     stored(bench, monkeypatch)
     assert kind.look("Program") is None
@@ -410,7 +411,7 @@ def test_a_program_by_its_listed_name(bench: StandInBench, machine: Machine, sho
     """`Windows Subsystem for Linux Update` is another program than `Windows Subsystem for Linux`."""
     machine.registry.set(UNINSTALL + r"\{44E83376}_is1", "DisplayName", SZ, shown)
     machine.registry.set(UNINSTALL + r"\{44E83376}_is1", "DisplayVersion", SZ, "1.2")
-    assert bench.load("installers").installed("Program") == ("1.2" if is_it else None)
+    assert bench.load("windows.installers").installed("Program") == ("1.2" if is_it else None)
 
 
 def test_a_package_of_windows_installer(
@@ -439,8 +440,8 @@ def test_installers_that_fail(  # noqa: PLR0917
     lists: bool,
     why: str,
 ) -> None:
-    monkeypatch.setattr(bench.load("installers"), "BUSY_PAUSE_S", 0)
-    monkeypatch.setattr(bench.load("installers"), "BUSY_TRIES", 2)
+    monkeypatch.setattr(bench.load("windows.installers"), "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(bench.load("windows.installers"), "BUSY_TRIES", 2)
     put(bench, order["sha256"], Setup(machine, *codes, lists=lists))
     stored(bench, monkeypatch)
     with pytest.raises(refused, match=why):

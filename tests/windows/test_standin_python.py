@@ -17,7 +17,7 @@ from .standin.processes import Process
 from .standin.python import World, interpreter
 from .standin.use import forever, tool, until
 
-REAL = Path(__file__).parents[2] / "deploys" / "agent" / "win32.py"
+REAL = Path(__file__).parents[2] / "deploys" / "agent" / "windows" / "win32.py"
 
 
 def test_the_stand_in_has_the_functions_of_win32(machine: Machine) -> None:

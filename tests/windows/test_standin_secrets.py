@@ -17,7 +17,7 @@ HANDED = rf"\services\{SERVICE}\secrets"
 
 @pytest.fixture
 def system(bench: StandInBench) -> Any:
-    return bench.load("windows").Windows()
+    return bench.load("windows.system").Windows()
 
 
 @pytest.fixture

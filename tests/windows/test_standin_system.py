@@ -358,7 +358,7 @@ def test_the_connection_table(machine: Machine) -> None:
 @must("processes 5")
 def test_numbers_are_used_again(machine: Machine, world: World) -> None:
     forever(machine)
-    win32 = world.load("deploys.agent.win32")
+    win32 = world.load("deploys.agent.windows.win32")
     first = machine.processes.start([r"C:\work\job.exe"], machine.process())
     began = win32.created(first.pid)
     machine.processes.end(first, 0)

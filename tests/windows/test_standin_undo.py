@@ -268,8 +268,8 @@ def test_nothing_is_changed_that_nobody_watches(
 ) -> None:
     kept(desk, write(desk, GOOD))
     monkeypatch.setattr(machine.scheduler, "start", lambda task: None)
-    system = bench.load("windows").Windows()
-    undo = bench.load("undo")
+    system = bench.load("windows.system").Windows()
+    undo = bench.load("kinds.undo")
     monkeypatch.setattr(undo, "START_S", 0.3)
     home = bench.load("home").Home(system, bench.home)
     kinds = bench.load("main").kinds(system, home)

@@ -13,7 +13,7 @@ from .benches import Bench, until
 
 @pytest.fixture
 def system(bench: Bench) -> Any:
-    return bench.load("windows").Windows()
+    return bench.load("windows.system").Windows()
 
 
 def path(bench: Bench, *names: str) -> str:
@@ -31,7 +31,7 @@ def test_describe(system: Any) -> None:
 def test_no_program_comes_from_the_present_folder(bench: Bench, system: Any) -> None:
     """Documented: with this variable SearchPath, cmd.exe and Python's `shutil.which` leave that folder out."""
     assert system.home
-    assert bench.load("windows").os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"]
+    assert bench.load("windows.system").os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"]
 
 
 # -- files
@@ -57,8 +57,8 @@ def test_access_of_a_directory_is_handed_down(bench: Bench, system: Any, access:
     system.grant(folder, access)
     bench.write(ntpath.join(folder, "below"), b"")
     assert system.access_of(folder) == access
-    below = bench.load("sddl").parse(bench.load("ntfs").access(ntpath.join(folder, "below")))
-    above = bench.load("sddl").parse(bench.load("ntfs").access(folder))
+    below = bench.load("windows.sddl").parse(bench.load("windows.ntfs").access(ntpath.join(folder, "below")))
+    above = bench.load("windows.sddl").parse(bench.load("windows.ntfs").access(folder))
     assert {(ace.sid, ace.mask) for ace in below.aces} == {(ace.sid, ace.mask) for ace in above.aces}
 
 
@@ -118,7 +118,7 @@ def test_replace_a_file_that_was_marked_read_only(bench: Bench, system: Any) -> 
     old, new = path(bench, "old"), path(bench, "new")
     bench.write(old, b"old")
     bench.write(new, b"new")
-    bench.load("ntfs").os.chmod(old, 0o444)
+    bench.load("windows.ntfs").os.chmod(old, 0o444)
     system.replace(new, old)
     assert bench.read(old) == b"new"
 
@@ -146,7 +146,7 @@ def test_a_process_by_number_and_beginning(bench: Bench, system: Any) -> None:
 
 
 def test_stop_takes_the_whole_tree(bench: Bench, system: Any) -> None:
-    win32 = bench.load("win32")
+    win32 = bench.load("windows.win32")
     pid = bench.start("parent")
 
     def children() -> list[int]:
@@ -226,11 +226,11 @@ def test_a_service_from_nothing_to_nothing(bench: Bench, system: Any, spec: dict
 
 def test_the_tree_of_a_service_goes_with_it(bench: Bench, system: Any, spec: dict[str, Any]) -> None:
     system.define_service({**spec, "command": bench.command("parent")})
-    win32 = bench.load("win32")
+    win32 = bench.load("windows.win32")
     system.start_service(SERVICE)
     until(lambda: len(look(system)["process"].split(",")) >= 3)
     tree = [int(each) for each in look(system)["process"].split(",")]
-    bench.load("win32").run("schtasks.exe", ["/End", "/TN", "\\llm-harness\\" + SERVICE])
+    bench.load("windows.win32").run("schtasks.exe", ["/End", "/TN", "\\llm-harness\\" + SERVICE])
     until(lambda: not any(win32.created(each) for each in tree))
     system.remove_service(SERVICE)
 
@@ -238,7 +238,7 @@ def test_the_tree_of_a_service_goes_with_it(bench: Bench, system: Any, spec: dic
 def test_a_service_that_falls_over_comes_again(
     bench: Bench, system: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.load("bootservices"), "PAUSE_S", 0.1)
+    monkeypatch.setattr(bench.load("windows.bootservices"), "PAUSE_S", 0.1)
     system.define_service({**spec, "command": bench.command("short")})
     system.start_service(SERVICE)
     until(lambda: system.log_tail(SERVICE, 50).count("ended with 3") >= 2)
@@ -252,7 +252,7 @@ def test_a_service_that_falls_over_comes_again(
 
 def test_a_definition_that_changed_is_seen_and_healed(bench: Bench, system: Any, spec: dict[str, Any]) -> None:
     system.define_service(spec)
-    win32, folder = bench.load("win32"), path(bench, "services", SERVICE)
+    win32, folder = bench.load("windows.win32"), path(bench, "services", SERVICE)
     task = "\\llm-harness\\" + SERVICE
     for break_it in (
         lambda: win32.run("schtasks.exe", ["/Change", "/TN", task, "/DISABLE"]),
@@ -275,7 +275,7 @@ def test_a_definition_that_changed_is_seen_and_healed(bench: Bench, system: Any,
 def test_low_privilege(bench: Bench, system: Any, spec: dict[str, Any]) -> None:
     """LOCAL SERVICE reads its order and its program, writes its log and its state, and nothing more."""
     system.define_service({**spec, "account": "own"})
-    sddl, ntfs = bench.load("sddl"), bench.load("ntfs")
+    sddl, ntfs = bench.load("windows.sddl"), bench.load("windows.ntfs")
     rights = {}
     for part in ("services/" + SERVICE, "services/" + SERVICE + "/log", "state"):
         found = sddl.parse(ntfs.access(path(bench, *part.split("/"))))

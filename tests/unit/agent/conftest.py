@@ -11,7 +11,7 @@ import pytest
 
 from deploys.agent.home import Home
 from deploys.agent.main import Agent
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 
 from .support import Packed
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploys.agent import modes
 from deploys.agent.errors import Refused
 from deploys.agent.main import Agent
+from deploys.agent.posix import modes
 
 from .support import MINE, ensure, needs_root
 

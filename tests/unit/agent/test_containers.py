@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from deploys.agent.asking import value_in
-from deploys.agent.dockers import Docker as DockerCli
-from deploys.agent.dockers import unfinished
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
+from deploys.agent.kinds.asking import value_in
+from deploys.agent.kinds.dockers import Docker as DockerCli
+from deploys.agent.kinds.dockers import unfinished
 from deploys.agent.main import Agent
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 
 from .conftest import Put
 from .support import MINE, closed_port, file_request, sha256, speaks_ssh

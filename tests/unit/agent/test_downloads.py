@@ -36,7 +36,7 @@ def shop() -> Iterator[Shop]:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr("deploys.agent.downloads.time.sleep", slept.append)
+    monkeypatch.setattr("deploys.agent.kinds.downloads.time.sleep", slept.append)
     return slept
 
 
@@ -208,7 +208,7 @@ class TestRoom:
     def test_too_little_disk_is_told_before_a_byte(
         self, fetch: Any, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("deploys.agent.downloads.shutil.disk_usage", lambda _: Usage(1, 1, len(GOOD) * 3))
+        monkeypatch.setattr("deploys.agent.kinds.downloads.shutil.disk_usage", lambda _: Usage(1, 1, len(GOOD) * 3))
         with pytest.raises(Refused, match="GB are free"):
             fetch()
         assert not part(home, GOOD).exists()
@@ -228,7 +228,7 @@ class TestRoom:
     def test_disk_that_fills_up_while_downloading(
         self, agent: Agent, shop: Shop, monkeypatch: pytest.MonkeyPatch, tiny_disk: Path
     ) -> None:
-        monkeypatch.setattr("deploys.agent.downloads.ROOM_FACTOR", 0)
+        monkeypatch.setattr("deploys.agent.kinds.downloads.ROOM_FACTOR", 0)
         shop.goods["big"] = os.urandom(200_000)
         agent.kinds["release"].home = Home(agent.system, str(tiny_disk))
         request = {"kind": "release", "id": str(tiny_disk / "x"), "verb": "ensure", "version": "1"}

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.agent.errors import Refused
-from deploys.agent.files import fingerprinted
 from deploys.agent.home import Home
+from deploys.agent.kinds.files import fingerprinted
 from deploys.agent.main import Agent
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 from deploys.agent.system import no_progress
 from deploys.lib import fingerprint
 

@@ -20,7 +20,7 @@ import pytest
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
 from deploys.agent.jobs import Jobs
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 
 from .support import ROOT, RUN, Packed, State, ensure, file_request
 
@@ -316,7 +316,7 @@ sys.path.insert(0, sys.argv[1])
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
 from deploys.agent.jobs import Jobs
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 home, job, how = sys.argv[2:]
 jobs = Jobs(Posix(), Home(Posix(), home))
 

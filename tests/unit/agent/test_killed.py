@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploys.agent.home import Home
 from deploys.agent.main import Agent
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 from deploys.agent.system import no_progress
 
 from .support import MINE, ROOT, file_request, sha256
@@ -26,7 +26,7 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from deploys.agent.home import Home
 from deploys.agent.main import Agent
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 from deploys.agent.system import no_progress
 system = Posix()
 agent = Agent(system, Home(system, sys.argv[2]))

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from deploys.agent import machine, tailnet
+from deploys.agent import machine
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
+from deploys.agent.kinds import tailnet
 from deploys.agent.main import Agent, this_system
-from deploys.agent.posix import Posix
+from deploys.agent.posix.system import Posix
 from deploys.agent.programs import run
 from deploys.agent.system import no_progress
 

@@ -13,8 +13,8 @@ import pytest
 
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
+from deploys.agent.kinds.models import parts_of
 from deploys.agent.main import Agent
-from deploys.agent.models import parts_of
 
 from .ollama import RECORDED, FakeOllama, ToLoopback, digest_of, manifest_of
 from .support import closed_port, speaks_ssh

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from deploys.agent import posix
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
+from deploys.agent.kinds.services import answers
 from deploys.agent.main import Agent
-from deploys.agent.services import answers
+from deploys.agent.posix import system as posix
 
 from .conftest import Put
 from .support import closed_port, file_request, sha256, speaks_ssh

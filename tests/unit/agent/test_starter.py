@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from deploys.agent import starter
 from deploys.agent.home import Home
-from deploys.agent.posix import Posix
+from deploys.agent.kinds import starter
+from deploys.agent.posix.system import Posix
 
 from .conftest import Put
 from .support import RUN, Packed

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from deploys.agent import posix
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
 from deploys.agent.main import Agent
-from deploys.agent.posix import Posix
+from deploys.agent.posix import system as posix
+from deploys.agent.posix.system import Posix
 
 from .conftest import Put
 from .support import RUN, Packed, State, file_request, sha256

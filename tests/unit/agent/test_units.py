@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deploys.agent.errors import Refused
-from deploys.agent.units import parse_unit, render_unit
+from deploys.agent.posix.units import parse_unit, render_unit
 
 printable = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=12)
 tricky = st.text(alphabet="%$\\\"' =;#@-a1/{}~`!|&<>", max_size=12)

@@ -242,7 +242,7 @@ class Box:
         return done.returncode
 
     def _files(self) -> None:
-        drive, system = self.machine.drive, self.world.load("deploys.agent.windows").Windows(HOME)
+        drive, system = self.machine.drive, self.world.load("deploys.agent.windows.system").Windows(HOME)
         drive.write(rf"{HOME}\agent-0.pyz", b"PK")
         system.make_private(HOME)
         drive.make(rf"C:\Users\{self.machine.user}\AppData\Local\Temp")
@@ -280,7 +280,7 @@ class Box:
 
     def _service(self) -> None:
         """As the agent defines and starts them."""
-        machine, system = self.machine, self.world.load("deploys.agent.windows").Windows(HOME)
+        machine, system = self.machine, self.world.load("deploys.agent.windows.system").Windows(HOME)
         for service in expected.services(self.expected):
             if not machine.drive.exists(service.command[0]):
                 machine.processes.install(service.command[0], Process.live)
@@ -289,7 +289,7 @@ class Box:
             spec |= {"secrets": service.secrets} if service.secrets else {}
             system.define_service({**spec, "command": list(service.command)})
             system.start_service(service.name)
-        held = self.world.load("deploys.agent.tasks").HeldTasks(rf"{HOME}\agent-0.pyz", HOME)
+        held = self.world.load("deploys.agent.windows.tasks").HeldTasks(rf"{HOME}\agent-0.pyz", HOME)
         for task in expected.things(self.expected, "tasks"):
             spec = {"description": "", **task}
             spec = {key: value for key, value in spec.items() if key not in ("logon", "triggers")}

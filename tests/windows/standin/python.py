@@ -36,7 +36,7 @@ _compiled: dict[bytes, types.CodeType] = {}
 
 
 class World:
-    """The modules that one stand-in process sees. `world.load("deploys.agent.windows")` gives one of them."""
+    """The modules that one stand-in process sees. `world.load("deploys.agent.windows.system")` gives one of them."""
 
     def __init__(self, machine: Machine, process: Process, argv: Sequence[str]) -> None:
         self.machine = machine
@@ -55,9 +55,9 @@ class World:
         self.modules["subprocess"] = _subprocess(self)
         self.modules["time"] = self._time()
         self.modules["platform"] = _Trap("platform asks WMI, which is refused to a network logon and crashes")
-        stand_in = types.ModuleType(f"{AGENT}.win32")
+        stand_in = types.ModuleType(f"{AGENT}.windows.win32")
         vars(stand_in).update(win32.functions(machine))
-        self.modules[f"{AGENT}.win32"] = stand_in
+        self.modules[f"{AGENT}.windows.win32"] = stand_in
 
     def load(self, name: str) -> Any:
         if name not in self.modules:
@@ -83,7 +83,8 @@ class World:
     def _found(self, name: str) -> tuple[bytes, Path, bool]:
         """(source, its file, whether it is a package): of the agent that was sent, else of this repository."""
         if name in self.sent:
-            return self.sent[name], Path(*name.split(".")).with_suffix(".py"), name == AGENT
+            package = any(each.startswith(f"{name}.") for each in self.sent)
+            return self.sent[name], Path(*name.split(".")).with_suffix(".py"), package
         if name == "deploys" and self.sent:
             return b"", Path("deploys"), True
         source = _source(name)

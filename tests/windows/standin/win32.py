@@ -1,4 +1,4 @@
-"""The stand-in of `deploys/agent/win32.py`: the same functions over a stand-in machine."""
+"""The stand-in of `deploys/agent/windows/win32.py`: the same functions over a stand-in machine."""
 
 from __future__ import annotations
 

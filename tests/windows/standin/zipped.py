@@ -31,5 +31,10 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
             sources = {each: archive.read(each) for each in archive.namelist() if each.startswith(INSIDE)}
     except zipfile.BadZipFile:
         return {}
-    named = {each.removeprefix(INSIDE).removesuffix(".py"): source for each, source in sources.items()}
-    return {PACKAGE if name == "__init__" else f"{PACKAGE}.{name}": source for name, source in named.items()}
+    return {_name(each): source for each, source in sources.items()}
+
+
+def _name(path: str) -> str:
+    """agent/windows/acl.py → deploys.agent.windows.acl"""
+    own = path.removeprefix(INSIDE).removesuffix(".py").removesuffix("__init__").strip("/")
+    return ".".join([PACKAGE, *own.split("/")]) if own else PACKAGE

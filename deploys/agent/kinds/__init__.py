@@ -1,0 +1,1 @@
+"""What any machine can hold: one kind of resource a file, and what they share."""

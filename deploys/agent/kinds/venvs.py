@@ -1,0 +1,241 @@
+"""Virtual environments: made by uv from a hash-locked list, whole or not at all, one directory a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import time
+from typing import Iterator, Optional
+
+from ..errors import Refused, why_of
+from ..kind import OneByOne
+from ..patience import discard, patiently
+from ..programs import NO_WINDOW
+from ..system import Progress, State
+from .files import sha256_of
+
+MARK = ".venv.json"
+CACHE = "uv"  # in our home: what was fetched already, so that a try that was cut goes on
+WATCH_S = 0.3
+# Wishes of other people's for uv, pip or Python must not reach into what the lock says.
+FOREIGN = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA")
+OURS = {
+    "UV_NO_CONFIG": "1",
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_LINK_MODE": "copy",  # a link into the cache would keep the cache's access
+    "UV_NATIVE_TLS": "true",  # this machine's own certificate authorities
+    "UV_NO_PROGRESS": "1",
+}
+
+
+class Venvs(OneByOne):
+    """Kind `venv`. Identity: the directory that holds one virtual environment a lock.
+
+    State: {"made": {name: {"lock", "python", "intact"}}} or None. `intact`: its Python is the one that it was made
+    with, and no installed file has another size, time or mode than it was installed with. Python's own bytecode is
+    left out: Python checks that itself, against the files that count.
+    """
+
+    def state(self, directory: str) -> Optional[State]:
+        if not os.path.isdir(directory):
+            return None
+        made = {}
+        for name in sorted(os.listdir(directory)):
+            mark = _mark(os.path.join(directory, name))
+            if mark:
+                intact = _seen(os.path.join(directory, name), mark["program"]) == mark["seen"]
+                made[name] = {"lock": mark["lock"], "python": mark["python"], "intact": intact}
+        return {"made": made}
+
+    def ensure(self, request: State, progress: Progress) -> State:
+        """`request`: id, name, lock (path), sha256 (of the lock), python, uv, program (Python inside), index, room_gb.
+
+        What a try that was cut has fetched is there for the next. Keeps one older environment.
+        """
+        directory, name = request["id"], request["name"]
+        self.home.remember("venv", directory)
+        if sha256_of(request["lock"]) != request["sha256"]:
+            raise Refused(f"make {directory}", f"{request['lock']} is not what it was just now", "converge again")
+        aside = os.path.join(directory, f".{name}.new")
+        try:
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+            _clear(aside)
+            self._room(request)
+            self._fill(aside, request, progress)
+            self._write_mark(aside, request)
+            _take_name(aside, os.path.join(directory, name))
+        except OSError as error:
+            raise Refused(f"make {directory}", why_of(error), "see who has it open, then converge again") from error
+        finally:
+            _clear(aside)  # half of an environment only fills the disk
+        _clear(self.home.path(CACHE))
+        self._drop_old(directory, name)
+        self.home.unread(directory)
+        return {"venv": {directory: self.state(directory)}}
+
+    @staticmethod
+    def _room(request: State) -> None:
+        free_gb = shutil.disk_usage(request["id"]).free / 1e9
+        if free_gb < request["room_gb"]:
+            raise Refused(
+                f"make {request['id']}",
+                f"it wants about {request['room_gb']:.1f} GB and {free_gb:.1f} GB are free",
+                "free some disk space and converge again",
+            )
+
+    def _fill(self, aside: str, request: State, progress: Progress) -> None:
+        program = os.path.join(aside, request["program"])
+        progress({"what": "making the environment"})
+        self._uv(request, ["venv", "--quiet", "--no-project", "--relocatable", "--python", request["python"], aside])
+        with open(request["lock"], encoding="utf-8") as file:
+            wanted = len(re.findall(r"^[\w.-]+==", file.read(), re.M))
+        options = ["--require-hashes", "--only-binary", ":all:", "--compile-bytecode"]
+        options += ["--default-index", request["index"]] if request.get("index") else []
+        sync = ["pip", "sync", *options, "--python", program, request["lock"]]
+        self._uv(request, sync, lambda: progress({"what": f"fetched {self._fetched()} of at most {wanted} packages"}))
+        discard(os.path.join(aside, ".lock"))  # uv leaves it open for everybody
+
+    def _fetched(self) -> int:
+        """How many packages lie unpacked in uv's cache."""
+        folders = [each for each in _names(self.home.path(CACHE)) if each.startswith("archive-")]
+        return sum(len(_names(self.home.path(CACHE, each))) for each in folders)
+
+    def _uv(self, request: State, arguments: list[str], tell: Optional[object] = None) -> None:
+        """Run uv to its end, cut off from everybody's settings but ours."""
+        cache, log = self.home.folder(CACHE), self.home.path("jobs", "uv.log")
+        self.home.folder("jobs")
+        theirs = {name: value for name, value in os.environ.items() if not name.upper().startswith(FOREIGN)}
+        with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            try:
+                process = subprocess.Popen(
+                    [request["uv"], *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    env={**theirs, **OURS, "UV_CACHE_DIR": cache, "HOME": cache},
+                    cwd=cache,
+                    creationflags=NO_WINDOW,
+                )
+            except OSError as error:
+                raise Refused(f"run {request['uv']}", why_of(error), "converge again") from error
+            with process:
+                while process.poll() is None:
+                    if callable(tell):
+                        tell()
+                    time.sleep(WATCH_S)
+        if process.returncode:
+            fix = "see what it says; what was fetched is kept, and nothing was switched"
+            raise Refused(f"make {request['id']}", f"uv says: {_last_words(log)}", fix)
+
+    @staticmethod
+    def _write_mark(aside: str, request: State) -> None:
+        mark = {each: request[each] for each in ("program", "python")}
+        mark.update(lock=request["sha256"], seen=_seen(aside, request["program"]))
+        with open(os.path.join(aside, MARK), "w", encoding="utf-8") as file:
+            json.dump(mark, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @staticmethod
+    def _drop_old(directory: str, name: str) -> None:
+        """Keep this one and the youngest other one: a service may run from it until it is started again."""
+        others = [each for each in os.listdir(directory) if each != name and _mark(os.path.join(directory, each))]
+        others.sort(key=lambda each: os.path.getmtime(os.path.join(directory, each, MARK)))
+        for each in others[:-1]:
+            with contextlib.suppress(OSError):  # in use, it stays whole until the next time
+                _clear(_stepped_aside(os.path.join(directory, each)))
+
+    def remove(self, request: State, progress: Progress) -> State:
+        """All or nothing of each: one that something runs from stays whole, and that is said."""
+        directory = request["id"]
+        for name in _names(directory):
+            path = os.path.join(directory, name)
+            left_over = name.startswith(".") and name.endswith((".new", ".broken"))
+            try:
+                if left_over or _mark(path):
+                    shutil.rmtree(path if left_over else _stepped_aside(path))
+            except OSError as error:
+                fix = "end what runs from it or has a file of it open, then converge again"
+                raise Refused(f"remove {path}", why_of(error), fix) from error
+        _clear(self.home.path(CACHE))
+        with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
+            os.rmdir(directory)
+        self.home.forget("venv", directory)
+        return {"venv": {directory: None}}
+
+
+def _take_name(aside: str, final: str) -> None:
+    """The environment appears whole. A damaged one of the same name steps aside first."""
+    if os.path.exists(final):
+        _clear(_stepped_aside(final))
+    patiently(lambda: os.rename(aside, final))
+
+
+def _stepped_aside(path: str) -> str:
+    """Give an environment a name under which none is looked for. In use, it stays whole: raises OSError."""
+    broken = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.broken")
+    _clear(broken)
+    patiently(lambda: os.rename(path, broken))
+    return broken
+
+
+def _clear(path: str) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _mark(directory: str) -> Optional[State]:
+    try:
+        with open(os.path.join(directory, MARK), encoding="utf-8") as file:
+            mark: State = json.load(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return mark if isinstance(mark, dict) and {"program", "python", "lock", "seen"} <= set(mark) else None
+
+
+def _seen(directory: str, program: str) -> str:
+    """A hash over what was installed, by size, time and mode, and over which Python runs it. "" without one."""
+    runs = os.path.realpath(os.path.join(directory, program))
+    if not os.path.isfile(runs):
+        return ""
+    inside = runs.startswith(os.path.realpath(directory) + os.sep)
+    digest = hashlib.sha256(b"" if inside else runs.encode())
+    try:
+        lines = sorted(_entries(directory, ""))
+    except FileNotFoundError:  # somebody takes it away just now
+        return ""
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _entries(folder: str, prefix: str) -> Iterator[str]:
+    """One line for each file and link below: everything of it that a look may cost."""
+    with os.scandir(folder) as entries:
+        for each in entries:
+            name = f"{prefix}/{each.name}"
+            if each.is_dir(follow_symlinks=False):
+                if each.name != "__pycache__":
+                    yield from _entries(each.path, name)
+            elif name != f"/{MARK}":
+                found = each.stat(follow_symlinks=False)
+                yield f"{name}\0{found.st_size}\0{int(found.st_mtime)}\0{stat.S_IMODE(found.st_mode)}\n"
+
+
+def _last_words(log: str) -> str:
+    """What uv said, as a reason: its causes are lines of their own."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        lines = [re.sub(r"^\W+", "", line).strip() for line in file]  # they begin with signs of a drawn tree
+    return " ".join(line for line in lines if line)[-500:] or "nothing"
