@@ -255,44 +255,52 @@ def test_access_is_not_given_through_a_link(bench: StandInBench, machine: Machin
     assert machine.drive.descriptor(r"C:\Windows\Fonts") == before
 
 
-# -- environments
-def test_an_environment_in_use_is_not_half_removed(
-    bench: StandInBench, machine: Machine, refused: Any, monkeypatch: pytest.MonkeyPatch
+# -- releases and environments: one directory a version
+VERSIONED = {
+    "release": ("downloads", ".release.json", {"sha256": "z", "contents": {}}),
+    "venv": ("venvs", ".venv.json", {"program": "x", "python": "y", "lock": "z", "seen": ""}),
+}
+
+
+@pytest.mark.parametrize("kind", VERSIONED)
+def test_a_version_in_use_is_not_half_removed(
+    bench: StandInBench, machine: Machine, refused: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
+    module, mark, content = VERSIONED[kind]
     home = bench.load("home").Home(bench.load("windows.system").Windows(), bench.home)
-    venvs = bench.load("kinds.venvs").Venvs(home.system, home)
-    place, library = r"C:\litellm\venvs", r"C:\litellm\venvs\0123\Lib\litellm.py"
-    mark = {"program": "x", "python": "y", "lock": "z", "seen": ""}
-    bench.write(place + r"\0123\.venv.json", json.dumps(mark).encode())
+    versions = getattr(bench.load(f"kinds.{module}"), f"{kind.title()}s")(home.system, home)
+    place, library = r"C:\litellm\versions", r"C:\litellm\versions\0123\Lib\litellm.py"
+    bench.write(rf"{place}\0123\{mark}", json.dumps(content).encode())
     bench.write(library, b"")
-    home.remember("venv", place)
+    home.remember(kind, place)
     with bench.open(library), pytest.raises(refused) as problem:
-        venvs.remove({"id": place}, lambda _: None)
+        versions.remove({"id": place}, lambda _: None)
     assert problem.value.what == rf"remove {place}\0123"
     assert problem.value.fix == "end what runs from it or has a file of it open, then converge again"
-    assert list(venvs.state(place)["made"]) == ["0123"]
-    assert home.entry("venv", place)
-    venvs.remove({"id": place}, lambda _: None)
+    assert bench.exists(rf"{place}\0123\{mark}")
+    assert home.entry(kind, place)
+    versions.remove({"id": place}, lambda _: None)
     assert not bench.exists(place)
-    assert not home.entry("venv", place)
+    assert not home.entry(kind, place)
 
 
-def test_an_older_environment_in_use_stays_whole(
-    bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", VERSIONED)
+def test_an_older_version_in_use_stays_whole(
+    bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.1)
-    venvs, place = bench.load("kinds.venvs"), r"C:\litellm\venvs"
-    mark = json.dumps({"program": "x", "python": "y", "lock": "z", "seen": ""}).encode()
+    module, mark, content = VERSIONED[kind]
+    place, versions, ours = r"C:\litellm\versions", bench.load("kinds.versions"), bench.load(f"kinds.{module}")._mark
     for age, name in ((30, "oldest"), (20, "older"), (10, "present")):
-        for file in (".venv.json", "library.py"):
-            bench.write(rf"{place}\{name}\{file}", mark)
+        for file in (mark, "library.py"):
+            bench.write(rf"{place}\{name}\{file}", json.dumps(content).encode())
         made = time.time() - age
-        os.utime(machine.drive.real(rf"{place}\{name}\.venv.json"), (made, made))
+        os.utime(machine.drive.real(rf"{place}\{name}\{mark}"), (made, made))
     with bench.open(place + r"\oldest\library.py"):
-        venvs.Venvs._drop_old(place, "present")
-    assert bench.exists(place + r"\oldest\.venv.json")
-    venvs.Venvs._drop_old(place, "present")
+        versions.keep_two(place, "present", mark, ours)
+    assert bench.exists(rf"{place}\oldest\{mark}")
+    versions.keep_two(place, "present", mark, ours)
     assert [bench.exists(rf"{place}\{name}") for name in ("oldest", "older", "present")] == [False, True, True]
 
 

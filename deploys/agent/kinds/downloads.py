@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import lzma
@@ -22,6 +21,7 @@ from ..kind import OneByOne
 from ..patience import discard
 from ..system import Progress, State
 from .files import BLOCK, sha256_of
+from .versions import clear, keep_two, remove_all, take_name
 
 MARK = ".release.json"
 STALL_S = 60
@@ -57,7 +57,7 @@ class Releases(OneByOne):
         aside = os.path.join(directory, f".{version}.new")
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
-            shutil.rmtree(aside, ignore_errors=True)
+            clear(aside)
             os.mkdir(aside)
             progress({"what": "unpacking"})
             unpack(archive, aside)
@@ -71,27 +71,16 @@ class Releases(OneByOne):
                 json.dump(mark, file)
                 file.flush()
                 os.fsync(file.fileno())
-            self._name(aside, os.path.join(directory, version))
+            take_name(self.system, aside, os.path.join(directory, version))
         except OSError as error:
             fix = fix_of(error, "look at that path, then converge again")
             raise Refused(f"unpack {request['url']}", why_of(error), fix) from error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)  # half of a release only fills the disk
+            clear(aside)  # half of a release only fills the disk
         discard(archive)
-        self._drop_old(directory, version)
+        keep_two(directory, version, MARK, _mark)
         self.home.unread(directory)
         return {"release": {directory: self.state(directory)}}
-
-    def _name(self, aside: str, final: str) -> None:
-        """The version appears whole. A damaged one of the same name steps aside first."""
-        if os.path.exists(final):
-            broken = os.path.join(os.path.dirname(final), f".{os.path.basename(final)}.broken")
-            shutil.rmtree(broken, ignore_errors=True)
-            self.system.replace(final, broken)
-            self.system.replace(aside, final)
-            shutil.rmtree(broken, ignore_errors=True)
-        else:
-            self.system.replace(aside, final)
 
     def _fetch(self, request: State, progress: Progress) -> str:
         """The archive in our own folder, whole and proven."""
@@ -115,21 +104,9 @@ class Releases(OneByOne):
             if name != os.path.basename(part):
                 discard(os.path.join(os.path.dirname(part), name))
 
-    def _drop_old(self, directory: str, version: str) -> None:
-        """Keep this version and the youngest other one, to go back to."""
-        others = [each for each in os.listdir(directory) if each != version and _mark(os.path.join(directory, each))]
-        others.sort(key=lambda each: os.path.getmtime(os.path.join(directory, each, MARK)))
-        for each in others[:-1]:
-            shutil.rmtree(os.path.join(directory, each), ignore_errors=True)
-
     def remove(self, request: State, progress: Progress) -> State:
         directory = request["id"]
-        for name in os.listdir(directory) if os.path.isdir(directory) else ():
-            left_over = name.startswith(".") and name.endswith((".new", ".broken"))
-            if left_over or _mark(os.path.join(directory, name)):
-                shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
-        with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
-            os.rmdir(directory)
+        remove_all(directory, _mark)
         self.home.forget("release", directory)
         return {"release": {directory: None}}
 

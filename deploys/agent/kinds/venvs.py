@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,10 +14,11 @@ from typing import Iterator, Optional
 
 from ..errors import Refused, why_of
 from ..kind import OneByOne
-from ..patience import discard, patiently
+from ..patience import discard
 from ..programs import NO_WINDOW
 from ..system import Progress, State
 from .files import sha256_of
+from .versions import clear, keep_two, names, remove_all, take_name
 
 MARK = ".venv.json"
 CACHE = "uv"  # in our home: what was fetched already, so that a try that was cut goes on
@@ -65,17 +65,17 @@ class Venvs(OneByOne):
         aside = os.path.join(directory, f".{name}.new")
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
-            _clear(aside)
+            clear(aside)
             self._room(request)
             self._fill(aside, request, progress)
             self._write_mark(aside, request)
-            _take_name(aside, os.path.join(directory, name))
+            take_name(self.system, aside, os.path.join(directory, name))
         except OSError as error:
             raise Refused(f"make {directory}", why_of(error), "see who has it open, then converge again") from error
         finally:
-            _clear(aside)  # half of an environment only fills the disk
-        _clear(self.home.path(CACHE))
-        self._drop_old(directory, name)
+            clear(aside)  # half of an environment only fills the disk
+        clear(self.home.path(CACHE))
+        keep_two(directory, name, MARK, _mark)
         self.home.unread(directory)
         return {"venv": {directory: self.state(directory)}}
 
@@ -103,8 +103,8 @@ class Venvs(OneByOne):
 
     def _fetched(self) -> int:
         """How many packages lie unpacked in uv's cache."""
-        folders = [each for each in _names(self.home.path(CACHE)) if each.startswith("archive-")]
-        return sum(len(_names(self.home.path(CACHE, each))) for each in folders)
+        folders = [each for each in names(self.home.path(CACHE)) if each.startswith("archive-")]
+        return sum(len(names(self.home.path(CACHE, each))) for each in folders)
 
     def _uv(self, request: State, arguments: list[str], tell: Optional[object] = None) -> None:
         """Run uv to its end, cut off from everybody's settings but ours."""
@@ -142,58 +142,13 @@ class Venvs(OneByOne):
             file.flush()
             os.fsync(file.fileno())
 
-    @staticmethod
-    def _drop_old(directory: str, name: str) -> None:
-        """Keep this one and the youngest other one: a service may run from it until it is started again."""
-        others = [each for each in os.listdir(directory) if each != name and _mark(os.path.join(directory, each))]
-        others.sort(key=lambda each: os.path.getmtime(os.path.join(directory, each, MARK)))
-        for each in others[:-1]:
-            with contextlib.suppress(OSError):  # in use, it stays whole until the next time
-                _clear(_stepped_aside(os.path.join(directory, each)))
-
     def remove(self, request: State, progress: Progress) -> State:
         """All or nothing of each: one that something runs from stays whole, and that is said."""
         directory = request["id"]
-        for name in _names(directory):
-            path = os.path.join(directory, name)
-            left_over = name.startswith(".") and name.endswith((".new", ".broken"))
-            try:
-                if left_over or _mark(path):
-                    shutil.rmtree(path if left_over else _stepped_aside(path))
-            except OSError as error:
-                fix = "end what runs from it or has a file of it open, then converge again"
-                raise Refused(f"remove {path}", why_of(error), fix) from error
-        _clear(self.home.path(CACHE))
-        with contextlib.suppress(OSError):  # gone already, or somebody else's things are in it: they stay
-            os.rmdir(directory)
+        remove_all(directory, _mark)
+        clear(self.home.path(CACHE))
         self.home.forget("venv", directory)
         return {"venv": {directory: None}}
-
-
-def _take_name(aside: str, final: str) -> None:
-    """The environment appears whole. A damaged one of the same name steps aside first."""
-    if os.path.exists(final):
-        _clear(_stepped_aside(final))
-    patiently(lambda: os.rename(aside, final))
-
-
-def _stepped_aside(path: str) -> str:
-    """Give an environment a name under which none is looked for. In use, it stays whole: raises OSError."""
-    broken = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.broken")
-    _clear(broken)
-    patiently(lambda: os.rename(path, broken))
-    return broken
-
-
-def _clear(path: str) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _mark(directory: str) -> Optional[State]:
