@@ -20,8 +20,9 @@ KEY = "sk-brain-test-5d41402abc4b2a76"
 
 
 def interruptible() -> None:
-    """In the child: SIGINT as a terminal would leave it, even when the tests run in the background."""
+    """In the child: signals as a terminal would leave them, even when the tests run in the background or by `nohup`."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def render(**values: object) -> str:

@@ -88,7 +88,7 @@ def test_agent_holds_its_sources_and_nothing_else() -> None:
         names = archive.namelist()
         assert "__main__.py" in names
         assert {name for name in names if name != "__main__.py"} == {
-            f"agent/{each.name}" for each in zipapp.SOURCES.glob("*.py")
+            f"agent/{each.relative_to(zipapp.SOURCES).as_posix()}" for each in zipapp.SOURCES.rglob("*.py")
         }
         assert {each.date_time for each in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
