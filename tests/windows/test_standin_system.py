@@ -14,9 +14,10 @@ from .standin import firewall, security
 from .standin.drive import Drive
 from .standin.machine import USER, USER_SID, Machine
 from .standin.processes import Process
+from .standin.processtools import connection_table
 from .standin.python import World
 from .standin.registry import EXPAND_SZ, MACHINE_ENVIRONMENT, RULES, SERVICES, SZ, USER_ENVIRONMENT
-from .standin.tools import CBS, connection_table
+from .standin.tools import CBS
 from .standin.use import Said, forever, tool, until
 
 ADD = ("advfirewall", "firewall", "add", "rule", "dir=in", "action=allow")

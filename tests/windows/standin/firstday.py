@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import tools
+from . import icacls as access
+from . import regtool, tools
 from .machine import SSH_HOME, SSH_HOME_ACCESS
 from .registry import SZ
 from .services import RUNNING, START_PENDING
@@ -136,7 +137,7 @@ def ping(process: Process, _day: FirstDay) -> int:
 
 def reg(process: Process) -> int:
     if process.arguments[0].lower() != "delete":
-        return tools.reg(process)
+        return regtool.reg(process)
     assert "/f" in process.arguments, "it would ask"
     process.machine.registry.delete(process.arguments[1], process.arguments[process.arguments.index("/v") + 1])
     return 0
@@ -146,7 +147,7 @@ def icacls(process: Process) -> int:
     """/reset: only what is inherited stays."""
     path, *options = process.arguments
     if options != ["/reset"]:
-        return tools.icacls(process)
+        return access.icacls(process)
     process.machine.drive.born(path)
     return 0
 

@@ -33,10 +33,6 @@ GERMAN = {  # recorded
 }
 
 
-def _say(process: Process, *lines: str) -> None:
-    process.say("".join(f"{line}\r\n" for line in lines).encode(process.machine.oem, "replace"))
-
-
 def below(machine: Machine, path: str) -> list[str]:
     """The path and all below it, without links, which only programs below make."""
     found, real = [path], machine.drive.real(path)
@@ -67,7 +63,7 @@ def robocopy(process: Process) -> int:
     source = process.arguments[0]
     most = next((int(each[5:]) for each in process.arguments if each.upper().startswith("/MAX:")), 1 << 62)
     if not machine.drive.exists(source):
-        _say(process, "", f"ERROR 2 (0x00000002) {source}")
+        process.say_lines("", f"ERROR 2 (0x00000002) {source}")
         return 16
     found = 0
     words = [each.upper() for each in process.arguments]
@@ -78,7 +74,7 @@ def robocopy(process: Process) -> int:
         real = machine.drive.real(path)
         if real.is_file() and real.stat().st_size <= most:
             moment = time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime(int(real.stat().st_mtime)))
-            _say(process, f"\t    \t\t{real.stat().st_size:>10} {moment}\t{path}")
+            process.say_lines(f"\t    \t\t{real.stat().st_size:>10} {moment}\t{path}")
             found = 1
     return found
 
@@ -92,14 +88,14 @@ def route(process: Process) -> int:
 
     rule = "=" * 75
     heads = "Network Destination        Netmask          Gateway       Interface  Metric"
-    _say(process, rule, word("Interface List"), " 12...00 15 5d 00 01 02 ......Intel(R) Ethernet", rule, "")
-    _say(process, word("IPv4 Route Table"), rule, word("Active Routes:"), word(heads))
+    process.say_lines(rule, word("Interface List"), " 12...00 15 5d 00 01 02 ......Intel(R) Ethernet", rule, "")
+    process.say_lines(word("IPv4 Route Table"), rule, word("Active Routes:"), word(heads))
     for address, gateway in machine.tools.addresses().items():
         if gateway:
-            _say(process, f"{'0.0.0.0':>17}{'0.0.0.0':>17}{gateway:>17}{address:>17}     25")
+            process.say_lines(f"{'0.0.0.0':>17}{'0.0.0.0':>17}{gateway:>17}{address:>17}     25")
         for destination, mask in ((address, "255.255.255.255"), ("224.0.0.0", "240.0.0.0")):
-            _say(process, f"{destination:>17}{mask:>17}{word('On-link'):>17}{address:>17}    281")
-    _say(process, rule, word("Persistent Routes:"), "  None")
+            process.say_lines(f"{destination:>17}{mask:>17}{word('On-link'):>17}{address:>17}    281")
+    process.say_lines(rule, word("Persistent Routes:"), "  None")
     return 0
 
 

@@ -80,6 +80,10 @@ class Process:
         if self.sinks:
             self.sinks[1 if error else 0](raw)
 
+    def say_lines(self, *lines: str, error: bool = False) -> None:
+        """CRLF and the OEM code page: characters outside it are lost."""
+        self.say("".join(f"{line}\r\n" for line in lines).encode(self.machine.oem, "replace"), error)
+
     def start(self, image: str, *arguments: str) -> Process:
         """A child of this process."""
         return self.machine.processes.start([image, *arguments], parent=self)
