@@ -143,7 +143,11 @@ class Jobs:
             document["progress"] = state
             if turns or time.monotonic() - written[0] > WRITE_EVERY_S:
                 written[0] = time.monotonic()
-                self.home.write(f"jobs/{job}.json", document)
+                try:
+                    self.home.write(f"jobs/{job}.json", document)
+                except Refused:  # how far it is may stay untold; that it must not be cut may not
+                    if turns and state.get("uncut"):
+                        raise
             if turns and os.path.exists(self._cut_mark(job)):
                 document["progress"] = {}
                 raise Superseded

@@ -309,7 +309,7 @@ def test_stop_takes_the_whole_tree(system: Posix, tmp_path: Path) -> None:
     assert not system.is_alive(child, started)
 
 
-# The detached side, of a job that fills its disk and then ends in one of three ways.
+# The detached side, of a job that fills its disk and then ends in one of these ways.
 FILLS = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -330,10 +330,12 @@ def fill():
 
 def work(request, progress):
     fill()
-    if how == "says why":
-        raise Refused("unpack it", "the place is taken \\u00e4" + "x" * 9000, "look there")
     if how == "tells how far":
         progress({"what": "unpacking"})
+    if how == "must not be cut":
+        progress({"what": "swapping", "uncut": True})
+    if how in ("says why", "tells how far", "must not be cut"):
+        raise Refused("unpack it", "the place is taken \\u00e4" + "x" * 9000, "look there")
     return {"file": {}}
 
 if how == "before it began":
@@ -367,15 +369,16 @@ class TestFullDisk:
         assert ends == [""]
         return name, caught.value
 
-    @pytest.mark.parametrize("how", ["before it began", "tells how far", "does all of it"])
+    @pytest.mark.parametrize("how", ["before it began", "must not be cut", "does all of it"])
     def test_is_the_reason(self, how: str, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
         name, said = self.ended(there, how, monkeypatch)
         assert said.what == f"write {there.home.path('jobs', name)}.json"
         assert "No space left" in said.why
         assert said.fix == "free some disk space and converge again"
 
-    def test_hides_no_other_reason(self, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-        _, said = self.ended(there, "says why", monkeypatch)
+    @pytest.mark.parametrize("how", ["says why", "tells how far"])
+    def test_hides_no_other_reason(self, how: str, there: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, said = self.ended(there, how, monkeypatch)
         assert said.what == "unpack it"
         assert said.why.startswith("the place is taken ä")
         assert said.fix == "look there"
