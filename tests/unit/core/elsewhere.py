@@ -34,7 +34,6 @@ sys.stderr.write(err)
 sys.exit(code)
 """
 DATA = """
-from deploys.schema import Agent
 from deploys.schema import *
 
 agent = Agent(python={python!r}, home={home!r})

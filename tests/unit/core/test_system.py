@@ -91,16 +91,16 @@ def broken(there: Elsewhere, which: str) -> None:
     elif which == r"HKLM\SOFTWARE\Ours\Number":
         machine.registry.set(r"HKLM\SOFTWARE\Ours", "Number", SZ, "7")
     elif which == "sleep":
-        load("win32").run("powercfg.exe", ["/setacvalueindex", "x", "y", load("power").SETTINGS["sleep"][1], "60"])
+        load("windows.win32").run("powercfg.exe", ["/setacvalueindex", "x", "y", load("windows.power").SETTINGS["sleep"][1], "60"])
     elif which == "Spooler":
-        load("win32").run("sc.exe", ["config", "Spooler", "start=", "auto"])
+        load("windows.win32").run("sc.exe", ["config", "Spooler", "start=", "auto"])
     elif which in ("door", "two ports"):
         words = ["set", "rule", f"name={which}", "new", f"enable={'no' if which == 'door' else 'yes'}"]
-        load("win32").run("netsh.exe", ["advfirewall", "firewall", *words])
+        load("windows.win32").run("netsh.exe", ["advfirewall", "firewall", *words])
     elif which == "VirtualMachinePlatform":
         machine.tools.features[which] = "Disabled"
     elif which == "nightly":
-        load("win32").run("schtasks.exe", ["/Change", "/TN", r"\llm-harness\nightly", "/DISABLE"])
+        load("windows.win32").run("schtasks.exe", ["/Change", "/TN", r"\llm-harness\nightly", "/DISABLE"])
 
 
 def test_each_thing_broken_by_hand_is_named_alone_and_healed(there: Elsewhere) -> None:
