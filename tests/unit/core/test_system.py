@@ -91,7 +91,8 @@ def broken(there: Elsewhere, which: str) -> None:
     elif which == r"HKLM\SOFTWARE\Ours\Number":
         machine.registry.set(r"HKLM\SOFTWARE\Ours", "Number", SZ, "7")
     elif which == "sleep":
-        load("windows.win32").run("powercfg.exe", ["/setacvalueindex", "x", "y", load("windows.power").SETTINGS["sleep"][1], "60"])
+        sleep = load("windows.power").SETTINGS["sleep"][1]
+        load("windows.win32").run("powercfg.exe", ["/setacvalueindex", "x", "y", sleep, "60"])
     elif which == "Spooler":
         load("windows.win32").run("sc.exe", ["config", "Spooler", "start=", "auto"])
     elif which in ("door", "two ports"):
