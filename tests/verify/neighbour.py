@@ -10,7 +10,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from .desk import Expected
@@ -29,19 +29,32 @@ def knock(target):
     except OSError:
         return target, False
 
+def on_this_wire():  # addresses whose card has answered: flag 2 of the kernel's own table
+    try:
+        with open("/proc/net/arp") as table:
+            rows = [line.split() for line in table][1:]
+    except OSError:
+        return []
+    return sorted({row[0] for row in rows if int(row[2], 16) & 2})
+
 with concurrent.futures.ThreadPoolExecutor(64) as pool:
-    print(json.dumps(dict(pool.map(knock, sys.argv[1:]))))
+    answers = dict(pool.map(knock, sys.argv[1:]))
+print(json.dumps({"answers": answers, "on this wire": on_this_wire()}))
 """
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """`answers`: {(machine, address, port): whether something answered}. `trouble`: why nobody could knock."""
+    """`answers`: {(machine, address, port): whether something answered}. `trouble`: why nobody could knock.
+
+    `on_this_wire`: addresses that it found on its own network, whatever a firewall there lets through.
+    """
 
     name: str
     sent_for: bool
     answers: Mapping[tuple[str, str, int], bool]
     trouble: str = ""
+    on_this_wire: Collection[str] = ()
 
     @classmethod
     def knocking(cls, machines: Sequence[Machine], everybody: Sequence[Expected], prefix: str | None) -> Neighbour:
@@ -63,12 +76,12 @@ class Neighbour:
         if done.returncode:
             return cls(name, bool(prefix), {}, Said(done.returncode, done.stdout, done.stderr).trouble)
         said = json.loads(done.stdout)
-        return cls(name, bool(prefix), {target: said[f"{target[1]},{target[2]}"] for target in targets})
+        answers = {target: said["answers"][f"{target[1]},{target[2]}"] for target in targets}
+        return cls(name, bool(prefix), answers, on_this_wire=said["on this wire"])
 
     def reaches(self, machine: Machine) -> list[str]:
-        """The LAN addresses of the machine at which its sshd answers: silence there means something."""
-        port = ssh_port(machine)
-        return [each for each in machine.lan_addresses if self.answers.get((machine.name, each, port))]
+        """The LAN addresses of the machine at which silence means something: its sshd answers, or at least its card."""
+        return [*self.open_at(machine, ssh_port(machine)), *(set(self.on_this_wire) & set(machine.lan_addresses))]
 
     def open_at(self, machine: Machine, port: int) -> list[str]:
         """The LAN addresses of the machine at which something answers on `port`."""

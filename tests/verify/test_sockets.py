@@ -43,7 +43,7 @@ def test_lan_hears_nothing(machine: Machine, port: int, neighbour: Neighbour) ->
     if not neighbour.reaches(machine):
         silence = (
             f"{neighbour.name} hears not even sshd (port {ssh_port(machine)}) of {machine.name} "
-            f"at {shown(machine.lan_addresses)}: silence on port {port} proves nothing"
+            f"at {shown(machine.lan_addresses)}, nor is that on its own network: silence on port {port} proves nothing"
         )
         must(not neighbour.sent_for, silence)
         pytest.skip(f"{silence} (set DESK_NEIGHBOUR to ask from its LAN)")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.verify import desk
 from tests.verify.desk import Expected
-from tests.verify.neighbour import PROGRAM
+from tests.verify.neighbour import PROGRAM, Neighbour
 
 ROOT = Path(__file__).parents[3]
 
@@ -140,4 +142,19 @@ def test_the_neighbour_tells_open_from_silent() -> None:
         port = listening.getsockname()[1]
         targets = [f"127.0.0.1,{port}", "127.0.0.1,1", "::1,1"]
         done = subprocess.run([sys.executable, "-c", PROGRAM, *targets], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f'{{"127.0.0.1,{port}": true, "127.0.0.1,1": false, "::1,1": false}}'
+    said = json.loads(done.stdout)
+    assert said["answers"] == {f"127.0.0.1,{port}": True, "127.0.0.1,1": False, "::1,1": False}
+    assert "127.0.0.1" not in said["on this wire"]  # it has no card
+
+
+def test_silence_means_something_where_the_machine_is_on_the_same_wire() -> None:
+    """A Windows machine lets nobody on its LAN in, not even to sshd: its card answers all the same."""
+    machine = SimpleNamespace(name="apex", lan_addresses=["192.168.1.9"], ssh_settings={})
+    closed = {("apex", "192.168.1.9", port): False for port in (22, 4000)}
+    elsewhere, near, heard = (
+        Neighbour("the neighbour", True, closed, on_this_wire=["192.168.1.1"]),
+        Neighbour("the neighbour", True, closed, on_this_wire=["192.168.1.1", "192.168.1.9"]),
+        Neighbour("the neighbour", True, {**closed, ("apex", "192.168.1.9", 22): True}),
+    )
+    assert [bool(each.reaches(machine)) for each in (elsewhere, near, heard)] == [False, True, True]  # type: ignore[arg-type]
+    assert [each.open_at(machine, 4000) for each in (elsewhere, near, heard)] == [[], [], []]  # type: ignore[arg-type]
