@@ -1,101 +1,99 @@
-"""Who may knock at a Windows Apex, judged by the rules as its registry keeps them.
-
-The stand-in keeps rules and lets everybody in: so they are judged here as Microsoft's pages say that Windows does.
-Inbound is refused unless a rule allows it; a rule counts when all that it names is so; one that blocks wins.
-"""
+"""Who gets in to a Windows Apex, knocked at from its LAN and the tailnet: the lab keeps to its firewall's rules."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections import defaultdict
+import json
+import subprocess
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .conftest import Machine, described
+from .conftest import Desk, Machine, described, until
+from .neighbours import WEB, Neighbour, living
 from .tampers import SHIPPED
 
-TCP = "6"
-DOOR, GATEWAY, ENGINE, THEIRS = 22, 4000, 11434, 8090
+DOOR, GATEWAY, ENGINE, THEIRS = 22, 4000, 11434, WEB
 SSH_RULE = "OpenSSH SSH Server (sshd)"
+DATA, UNDO_S = "group_data/windows.py", 20
+SHUT = "llm-harness shut"
 WINDOWS = described()["machines"]["apex"].get("os") == "windows"
 pytestmark = pytest.mark.skipif(
     not WINDOWS, reason="Apex has no rules of ours: its ports are bound to the tailnet alone"
 )
+KNOCK = """
+import json, socket, sys
+def opens(port):
+    try:
+        socket.create_connection((sys.argv[1], int(port)), 2).close()
+        return True
+    except OSError:
+        return False
+print(json.dumps([int(port) for port in sys.argv[2:] if opens(port)]))
+"""
 
 
-def lets_in(rules: dict[str, str], source: str, local: str, port: int) -> bool:
-    """Whether TCP from `source` may come to `port` of `local`, on whatever network profile and program it is."""
-    applying = [rule for rule in map(_tokens, rules.values()) if _applies(rule, source, local, port)]
-    # A block for one program is none for another: only one for all of them is counted on.
-    blocked = any(rule["Action"] == ["Block"] and not rule["App"] for rule in applying)
-    return not blocked and any(rule["Action"] == ["Allow"] for rule in applying)
-
-
-def _tokens(rule: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for token in rule.strip("|").split("|")[1:]:
-        name, _, value = token.partition("=")
-        found[name].append(value)
+def open_to(lab: dict[str, Any], who: str, *ports: int) -> list[int]:
+    """At which of these ports of Apex something answers `who`: the neighbour on its LAN, or G16 on the tailnet."""
+    address = lab["machines"]["apex"]["lan_ip" if who == "neighbour" else "tailnet_ip"]
+    container = (lab["neighbour"] if who == "neighbour" else lab["machines"][who])["container"]
+    command = ["docker", "exec", container, "python3", "-c", KNOCK, address, *map(str, ports)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    found: list[int] = json.loads(done.stdout)
     return found
 
 
-def _applies(rule: dict[str, list[str]], source: str, local: str, port: int) -> bool:
-    return (
-        rule["Dir"] == ["In"]
-        and rule["Active"] == ["TRUE"]
-        and rule["Protocol"] in ([], [TCP])
-        and (not rule["LPort"] + rule["LPort2_10"] or _holds_port([*rule["LPort"], *rule["LPort2_10"]], port))
-        and _holds_address(rule["RA4"], rule["RA6"], source, local)
-        and _holds_address(rule["LA4"], rule["LA6"], local, local)
-    )
-
-
-def _holds_port(texts: list[str], port: int) -> bool:
-    """`22` or `8000-8100`; words such as RPC are no port of ours."""
-    ranges = [text.partition("-") for text in texts if text.replace("-", "").isdigit()]
-    return any(int(low) <= port <= int(high or low) for low, _, high in ranges)
-
-
-def _holds_address(fours: list[str], sixes: list[str], address: str, local: str) -> bool:
-    """Any when none is named. `LocalSubnet` is the network that `local` is in, here of 256 addresses."""
-    near = ipaddress.IPv4Network(f"{local}/24", strict=False)
-    return not fours + sixes or any(_holds(text, ipaddress.IPv4Address(address), near) for text in fours)
-
-
-def _holds(text: str, address: ipaddress.IPv4Address, near: ipaddress.IPv4Network) -> bool:
-    low, dash, high = text.partition("-")
-    if dash:
-        return ipaddress.IPv4Address(low) <= address <= ipaddress.IPv4Address(high)
-    return address in (near if text == "LocalSubnet" else ipaddress.IPv4Network(text, strict=False))
-
-
 @pytest.fixture
-def who(lab: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Where somebody comes from, and where to: over the LAN, over the tailnet."""
-    apex = lab["machines"]["apex"]
-    return {
-        "lan": (lab["neighbour"]["lan_ip"], apex["lan_ip"]),
-        "tailnet": (lab["desk"]["tailnet_ip"], apex["tailnet_ip"]),
-    }
+def theirs(apex: Machine, lab: dict[str, Any]) -> Iterator[Neighbour]:
+    with living(apex, lab) as found:
+        found.await_answers()
+        yield found
 
 
-def test_the_lan_is_let_in_to_nothing_of_ours(apex: Machine, who: dict[str, tuple[str, str]]) -> None:
-    rules = apex.control("firewall")
-    assert [port for port in (DOOR, GATEWAY, ENGINE) if lets_in(rules, *who["lan"], port)] == []
-    assert lets_in(rules, *who["lan"], THEIRS), "the neighbour's own port stays open"
+def test_the_lan_is_let_in_to_nothing_of_ours(lab: dict[str, Any], theirs: Neighbour) -> None:
+    """The other project's port stays open to it."""
+    assert open_to(lab, "neighbour", DOOR, GATEWAY, ENGINE, THEIRS) == [THEIRS]
 
 
-def test_the_tailnet_is_let_in_to_ssh_and_the_gateway(apex: Machine, who: dict[str, tuple[str, str]]) -> None:
-    rules = apex.control("firewall")
-    assert [port for port in (DOOR, GATEWAY, ENGINE) if lets_in(rules, *who["tailnet"], port)] == [DOOR, GATEWAY]
+def test_the_tailnet_is_let_in_to_ssh_and_the_gateway(lab: dict[str, Any], apex: Machine) -> None:
+    assert open_to(lab, "g16", DOOR, GATEWAY, ENGINE) == [DOOR, GATEWAY]
 
 
-def test_a_rule_that_opens_to_anybody_is_seen(apex: Machine, who: dict[str, tuple[str, str]]) -> None:
+def test_a_rule_that_opens_to_anybody_does(lab: dict[str, Any], apex: Machine) -> None:
+    """Else the silence above would prove nothing."""
     before = apex.control("firewall")
     apex.control("rule", name=SSH_RULE, text=SHIPPED)
     try:
-        assert lets_in(apex.control("firewall"), *who["lan"], DOOR)
+        until(lambda: open_to(lab, "neighbour", DOOR) == [DOOR], 10)
     finally:
         apex.control("rule", name=SSH_RULE, do="delete")
+    until(lambda: open_to(lab, "neighbour", DOOR) == [], 10)
     assert apex.control("firewall") == before
+
+
+def test_a_rule_that_shuts_us_out_is_undone_and_said(
+    lab: dict[str, Any], copy: Desk, desk: Desk, apex: Machine
+) -> None:
+    """Nobody can confirm it over a fresh connection; the machine itself takes it back."""
+    before = apex.control("firewall")
+    copy.edit(
+        DATA, "firewall_rules = [\n", f'firewall_rules = [\n    FirewallRule("{SHUT}", "block", ports=[{DOOR}]),\n'
+    )
+    copy.edit(DATA, "agent = Agent(\n", f"agent = Agent(\n    undo_after_s={UNDO_S},\n")
+    assert copy.run("plan", "HOST=apex").changes() == [f"apex firewall_rule {SHUT}"]
+    running = copy.start("HOST=apex")
+    shut = False
+    while running.poll() is None:
+        shut = shut or not open_to(lab, "g16", DOOR)
+        time.sleep(0.5)
+    said = running.communicate()[0]
+    assert running.returncode == 1
+    assert shut, "it never stood in the way: its undoing proves nothing"
+    (line,) = [each for each in said.splitlines() if each.startswith(f"apex: firewall_rule {SHUT} is not changed")]
+    assert f"no fresh SSH connection came through within {UNDO_S} s" in line
+    assert "the machine undid it and is reachable as before" in line
+    assert "Traceback" not in said
+    assert apex.control("firewall") == before
+    assert open_to(lab, "g16", DOOR, GATEWAY) == [DOOR, GATEWAY]
+    assert desk.run("plan", "HOST=apex").code == 0

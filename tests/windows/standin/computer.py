@@ -7,6 +7,7 @@ that the machine asks for ends it, and whoever started it starts it again. Its e
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import asyncssh
 
-from . import dockerdesktop, keep, looking, neighbour, programs, real, sshdprogram, sshkeys
+from . import dockerdesktop, enforcing, firewall, keep, looking, neighbour, programs, real, sshdprogram, sshkeys
 from .control import Control
 from .machine import Machine
 from .scheduler import split
@@ -29,7 +30,8 @@ WINLOGON = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon"
 WITH_WSL = ("Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform")
 CONTROL, PORT = Path("/run/windows-control"), 22
 GOING_DOWN_S = 1.0
-SAVE_EVERY_S = 0.3
+TAILNET = ipaddress.ip_network("100.64.0.0/10")
+SAVE_EVERY_S, ADDRESSES_EVERY_S = 0.3, 2.0
 
 
 class Computer:
@@ -42,6 +44,11 @@ class Computer:
         self.down = threading.Event()
         self.with_all_below = False  # the computer below goes down too: it does not want its parts started again
         self.door = Sshd(self.machine)
+        self.enforcement = enforcing.Enforcement()
+        self.rules: dict[str, str] = {}
+        self.one_at_a_time = threading.Lock()
+        self.machine.firewall.at_change = self._follow_rules
+        self.look_at_s = 0.0
 
     def boot(self) -> None:
         machine = self.machine
@@ -91,6 +98,7 @@ class Computer:
                 time.sleep(GOING_DOWN_S)  # who asked still gets an answer
                 break
             self._follow_services()
+            self._follow_rules()
             if self.machine.person and not self.machine.logged_on and self._starts_at_logon():
                 self.machine.logon()
             self.keeper.save()
@@ -105,6 +113,19 @@ class Computer:
             self.door.start("0.0.0.0", PORT)
         elif not runs and self.door.listens():
             self.door.shut()
+
+    def _follow_rules(self) -> None:
+        """Tailscale's own rule goes with its address; and what the rules refuse is refused."""
+        with self.one_at_a_time:
+            rules = self.machine.firewall.rules()
+            if rules == self.rules and time.monotonic() < self.look_at_s:
+                return
+            name, form = firewall.TAILSCALE_IN
+            for own in (each for each in looking.real_networks() if ipaddress.ip_address(each) in TAILNET):
+                if rules.get(name) != (wanted := form.replace(firewall.TAILNET_ADDRESS, own)):
+                    self.machine.firewall.put(name, wanted)
+            self.rules, self.look_at_s = self.machine.firewall.rules(), time.monotonic() + ADDRESSES_EVERY_S
+            self.enforcement.follow(self.rules.values(), next(iter(looking.real_networks("eth").values())))
 
     def go_down(self) -> None:
         """Everything ends at once; the real parts below too."""

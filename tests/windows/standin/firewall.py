@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .registry import RULES, SZ
@@ -28,9 +29,10 @@ QUERY_USER = (  # recorded: that dismissing the prompt leaves such a rule, and i
     r"v2.33|Action=Block|Active=TRUE|Dir=In|Protocol=6|Profile=Public|App=C:\program files\ollama\ollama.exe|"
     r"Name=ollama.exe|Desc=ollama.exe|Defer=User|",
 )
+TAILNET_ADDRESS = "100.64.0.7"
 TAILSCALE_IN = (  # documented: tailscale/tailscale router_windows.go; the string made of it is assumed
     "{1B9D5C1E-5D3A-4F0E-8B0C-2B6A7C0D9E11}",
-    "v2.33|Action=Allow|Active=TRUE|Dir=In|Profile=Domain|Profile=Private|LA4=100.64.0.7|Name=Tailscale-In|",
+    f"v2.33|Action=Allow|Active=TRUE|Dir=In|Profile=Domain|Profile=Private|LA4={TAILNET_ADDRESS}|Name=Tailscale-In|",
 )
 PROTOCOLS = {"tcp": "6", "udp": "17", "icmpv4": "1", "icmpv6": "58"}
 DELETABLE = {
@@ -53,6 +55,7 @@ class Firewall:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.given: dict[str, dict[str, str]] = {}
+        self.at_change: Callable[[], None] = lambda: None  # before netsh ends, it is so
         machine.registry.writer = "windows"
         for name, rule in BUILT_IN.items():
             machine.registry.set(RULES, name, SZ, rule)
@@ -134,13 +137,20 @@ def _addresses(text: str, word: str) -> list[str]:
     return fours + sixes
 
 
-def netsh(process: Process) -> int:  # noqa: PLR0912
+def netsh(process: Process) -> int:
     """`netsh advfirewall firewall add|delete|set|show rule ...`: UTF-8, everything on stdout."""
-    machine, firewall = process.machine, process.machine.firewall
+    firewall = process.machine.firewall
 
     def say(*lines: str) -> None:
         process.say("".join(f"{line}\r\n" for line in lines).encode())
 
+    code = _netsh(process, say)
+    firewall.at_change()
+    return code
+
+
+def _netsh(process: Process, say: Callable[..., None]) -> int:  # noqa: PLR0912
+    machine, firewall = process.machine, process.machine.firewall
     words = process.arguments
     if words[:2] != ["advfirewall", "firewall"] or words[3:4] != ["rule"]:
         say("The following command was not found: " + " ".join(words))

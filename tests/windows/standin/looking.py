@@ -7,6 +7,7 @@ options mean. Assumed: the column widths of robocopy, and that `route print` nam
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import ntpath
 import os
@@ -101,8 +102,18 @@ def route(process: Process) -> int:
 
 def real_addresses() -> dict[str, str]:
     """{own IPv4 address: ""} of the computer below, for a machine that is on its network."""
+    return dict.fromkeys(real_networks(), "")
+
+
+def real_networks(card: str = "") -> dict[str, str]:
+    """{own IPv4 address: its network} of the computer below, or of one card of it."""
     said = subprocess.run(["ip", "-json", "-4", "addr"], capture_output=True, check=True).stdout
-    return {info["local"]: "" for link in json.loads(said) for info in link.get("addr_info", [])}
+    return {
+        info["local"]: str(ipaddress.ip_network(f"{info['local']}/{info['prefixlen']}", strict=False))
+        for link in json.loads(said)
+        for info in link.get("addr_info", [])
+        if link.get("ifname", "").startswith(card)
+    }
 
 
 def account_of(process: Process) -> str:
