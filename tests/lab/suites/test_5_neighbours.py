@@ -58,7 +58,7 @@ ON_LINUX = {
 }
 ACCESS = "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
 TASK = r"\TP3\nightly"
-RULE = "v2.33|Action=Allow|Active=TRUE|Dir=In|Protocol=6|Profile=Private|LPort=809{}|Name=TP3 web|"
+RULE = "v2.33|Action=Allow|Active=TRUE|Dir=In|Protocol=6|Profile={}|LPort=8090|Name=TP3 web|"
 ON_WINDOWS = {
     "a byte of a file that nobody serves": Change(*_byte("/var/lib/windows/C/TP3/private/key"), ["files"]),
     "a byte of what its port answers": Change(*_byte("/var/lib/windows/C/TP3/data/settings.ini"), ["answers", "files"]),
@@ -73,8 +73,8 @@ ON_WINDOWS = {
         ["tasks"],
     ),
     "a rule": Change(
-        _says("rule", name="TP3 web", text=RULE.format(1)),
-        _says("rule", name="TP3 web", text=RULE.format(0)),
+        _says("rule", name="TP3 web", text=RULE.format("Public")),
+        _says("rule", name="TP3 web", text=RULE.format("Private")),
         ["rules"],
     ),
     "a variable": Change(
