@@ -191,10 +191,10 @@ class _Rise:
         )
 
     def _clouds(self, images: Images) -> None:
-        program = HERE / "clouds.py"
-        options = ["--volume", f"{program}:/srv/clouds.py:ro"]
-        command = ["python3", "/srv/clouds.py"]
-        self.docker.service("clouds", images.services_tag, options, command, {"program": program.read_text()})
+        program = HERE / "clouds"
+        options = ["--volume", f"{program}:/srv/clouds:ro", "--workdir", "/srv", "--env", "PYTHONDONTWRITEBYTECODE=1"]
+        sources = {each.name: each.read_text() for each in sorted(program.glob("*.py"))}
+        self.docker.service("clouds", images.services_tag, options, ["python3", "-m", "clouds"], sources)
         _await_answer(f"http://{self.lab.ip('clouds')}:{CLOUD_CONTROL_PORT}/health", "the clouds")
 
     def _gateway_image(self, images: Images, packages: Future[Wheels]) -> str:

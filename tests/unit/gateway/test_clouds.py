@@ -1,4 +1,4 @@
-"""tests/lab/clouds.py: the lanes that the lab's gateway talks to, over real sockets."""
+"""tests/lab/clouds: the lanes that the lab's gateway talks to, over real sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.lab.clouds import PORTS, Clouds
+from tests.lab.clouds.lanes import PORTS, Clouds
 
 KEYS = {"gemini": {"x-goog-api-key": "secret-key"}, "anthropic": {"x-api-key": "secret-key"}}
 PATHS = {
