@@ -98,12 +98,14 @@ class Neighbour:
     def arrive(self, contained: bool = True) -> None:
         """Bring what is not there: on Windows without Docker, all but the container is."""
         if not self.machine.windows:
+            self.machine.sh(AWAY_FROM_LINUX, check=False)  # of a run that was cut
             self.machine.sh(f"set -e; {ON_LINUX}")
         if contained:
             self.bring_container()
         self.await_answers()
 
     def bring_container(self) -> None:
+        self.machine.sh(AWAY, check=False)  # of a run that was cut
         data = self.machine.at(rf"{HOME}\data") if self.machine.windows else "/srv/tp3/data"
         self.machine.sh(f"set -e; {CONTAINER.format(data=data)}")
         self.contained = True
