@@ -47,6 +47,7 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
         raise Nonsense(f"{name}: gateway and ollama both want port {gateway.port}: change one of them")
     _check_engine_is_shut(name, ollama, data.get("firewall_rules", ()))
     _check_way_in(name, data.get("ssh"), data.get("system_services", ()))
+    _check_docker_user(name, desktop, gateway, data.get("ssh_user"))
     _check_gpu(name, data.get("gpu"), models)
     check_routes(name, lanes, routes)
     check_places(name, data)
@@ -112,3 +113,21 @@ def _check_way_in(machine: str, ssh: Ssh | None, services: Sequence[SystemServic
             raise Nonsense(
                 f"{machine}: system_services lets {each.name} stop, or not start with the machine: it is the way in"
             )
+
+
+def _check_docker_user(
+    machine: str, desktop: DockerDesktop | None, gateway: Gateway | None, comes_as: str | None
+) -> None:
+    """What starts at a logon is written for the user whom the desk comes as, and for nobody else."""
+    if not (desktop and desktop.settings and comes_as and gateway and gateway.runtime == "docker"):
+        return
+    if bare_name(desktop.user) != bare_name(comes_as):
+        raise Nonsense(
+            f"{machine}: docker.user is {desktop.user} and the desk comes as {comes_as}: name the same user in "
+            "inventory.py (ssh_user) and in docker, else Docker starts at nobody's logon"
+        )
+
+
+def bare_name(user: str) -> str:
+    """Without the domain or computer before it, in one case: Windows tells users apart by no more."""
+    return user.rpartition("\\")[2].lower()

@@ -78,7 +78,11 @@ PROGRAMS = [
         "the card, from session 0",
     ),
     Recording("ollama", "curl -s -m 5 http://127.0.0.1:11434/api/ps", "size_vram above 0: on the card, by a boot task"),
-    Recording("logged-on", "quser", "exit 1 when nobody is logged on: then the boot tasks did it all"),
+    Recording(
+        "logged-on",
+        'tasklist /NH /FI "IMAGENAME eq explorer.exe"',
+        "no row of explorer.exe when nobody is logged on: then the boot tasks did it all",
+    ),
     Recording("wsl-status", "wsl --status", "UTF-16, and its code where WSL is missing"),
     Recording("wsl-list", "wsl -l -v", "the same for the list"),
 ]

@@ -18,7 +18,7 @@ def run(desk: Desk, wish: Wish) -> int:
     }
     if desk.lab:
         environment["DESK_SSH_CONFIG"] = str(desk.lab["ssh_config"])
-        environment["DESK_NEIGHBOUR"] = f"docker exec {desk.lab['neighbour']['container']}"
+        environment["DESK_NEIGHBOUR"] = f"docker exec -i {desk.lab['neighbour']['container']}"
     sys.stdout.flush()
     line = [desk.program("python"), "-m", "pytest", "tests/verify", *(["-v"] if wish.verbose else [])]
     return subprocess.run(line, cwd=desk.root, env=environment).returncode

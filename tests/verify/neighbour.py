@@ -1,7 +1,7 @@
 """Somebody on the LAN, without Tailscale, who knocks at the machines' LAN addresses.
 
-DESK_NEIGHBOUR is a command prefix that runs a program there with its arguments as they stand (`docker exec name`); it
-needs python3. Without it the desk itself knocks, which proves something only where the desk is on that LAN.
+DESK_NEIGHBOUR is a command prefix that runs a program there (`ssh you@other-pc`, `docker exec -i name`), which needs
+python3. Without it the desk itself knocks, which proves something only where the desk is on that LAN.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ class Neighbour:
         name = f"the neighbour ({prefix})" if prefix else "the desk"
         command = [*shlex.split(prefix), "python3"] if prefix else [sys.executable]
         done = subprocess.run(
-            [*command, "-c", PROGRAM, *(f"{address},{port}" for _, address, port in targets)],
-            stdin=subprocess.DEVNULL,
+            # on stdin, and no word that a shell would read otherwise: ssh hands its words to one
+            [*command, "-", *(f"{address},{port}" for _, address, port in targets)],
+            input=PROGRAM,
             capture_output=True,
             text=True,
         )

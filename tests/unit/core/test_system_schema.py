@@ -14,6 +14,7 @@ from deploys.schema import (
     DockerDesktop,
     Feature,
     FirewallRule,
+    Gateway,
     Installer,
     Nonsense,
     Ollama,
@@ -23,6 +24,7 @@ from deploys.schema import (
     RegistryValue,
     Release,
     ScheduledTask,
+    Secret,
     Ssh,
     SystemService,
     Trigger,
@@ -115,6 +117,7 @@ def test_what_a_task_asks_for_says_nothing_that_is_not_chosen() -> None:
     assert "logon" not in dataclasses.replace(task, account="system").spec()
 
 
+GATEWAY = Gateway(image=f"x:1@sha256:{SHA}", master_key=Secret("K"))
 OLLAMA = Ollama(Release("0.40.2", "https://x", SHA), "/o", "/s", "/m")
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another class": ({"features": ["x"]}, "apex: features holds 'x', and must be a list of Feature"),
@@ -128,6 +131,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a feature for Docker too": (
         {"features": [Feature("VM")], "docker": DockerDesktop("ann", installers=(), features=(Feature("vm"),))},
         "apex: features name vm twice: keep one",
+    ),
+    "Docker for somebody else": (
+        {
+            "docker": DockerDesktop("ann", installers=(), settings=(RegistryValue(r"HKCU\Run\Docker", data="x"),)),
+            "gateway": GATEWAY,
+            "ssh_user": r"PC\bob",
+        },
+        r"apex: docker.user is ann and the desk comes as PC\bob: name the same user in inventory.py (ssh_user)",
     ),
     "the engine opened": (
         {"ollama": OLLAMA, "firewall_rules": [FirewallRule("x", ports=(11434,))]},
@@ -156,4 +167,8 @@ def test_lists_that_make_sense() -> None:
     block = FirewallRule("x", action="block", ports=(11434,))
     variables = [Variable("A", "1"), Variable("A", "1", scope="user")]
     check_machine("apex", {"ollama": OLLAMA, "firewall_rules": [block], "variables": variables})
+    settings = (RegistryValue(r"HKCU\Run\Docker", data="x"),)
+    docker = {"docker": DockerDesktop(r"PC\Ann", installers=(), settings=settings), "gateway": GATEWAY}
+    check_machine("apex", {**docker, "ssh_user": "ann"})
+    check_machine("apex", docker)  # pyinfra comes as whoever runs it
     check_machine("bare", {})

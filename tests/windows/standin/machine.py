@@ -34,6 +34,7 @@ ACCOUNTS = {
 SSH_HOME = r"C:\ProgramData\ssh"
 # documented: made by sshd at its first start
 SSH_HOME_ACCESS = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)"
+EXPLORER = r"C:\Windows\explorer.exe"
 PYTHON = rf"{SSH_HOME}\llm-harness\python-3.12.10\python.exe"
 
 
@@ -173,6 +174,7 @@ class Machine:
         """The user's desktop begins: logon triggers fire, and what the user starts with it is for `at_logon`."""
         if not self.logged_on:
             self.logged_on = True
+            self.processes.add(EXPLORER, 4, self.user_sids, arguments=[], environment=self.session(), session=1)
             self.scheduler.logged_on()
             for each in self.at_logon:
                 each()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from . import looking
@@ -39,8 +38,8 @@ def tasklist(process: Process) -> int:
     rows = [each for each in machine.processes.all.values() if each.alive and each is not process]
     if "/FI" in process.arguments:
         wanted = process.arguments[process.arguments.index("/FI") + 1]
-        pid = re.fullmatch(r"PID eq (\d+)", wanted)
-        rows = [each for each in rows if pid and each.pid == int(pid[1])]
+        field, _, value = wanted.partition(" eq ")
+        rows = [each for each in rows if value == {"PID": str(each.pid), "IMAGENAME": each.name}[field]]
     if not rows:
         process.say_lines(
             machine.say("INFO: ") + machine.say("No tasks are running which match the specified criteria.")

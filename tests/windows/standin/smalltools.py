@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ def install(machine: Machine) -> None:
     """Put them into System32."""
     programs: dict[str, Callable[[Process], int]] = {
         **{"cmd": cmd, "whoami": whoami, "hostname": hostname, "findstr": findstr, "ping": ping, "more": more},
-        **{"where": where, "quser": quser},
+        "where": where,
     }
     for name, program in programs.items():
         machine.processes.install(rf"C:\Windows\System32\{name}.exe", program)
@@ -116,15 +115,4 @@ def where(process: Process) -> int:
         process.say("INFO: Could not find files for the given pattern(s).\r\n", error=True)
         return 1
     process.say(f"{found}\r\n")
-    return 0
-
-
-def quser(process: Process) -> int:
-    """Who is logged on at the machine itself."""
-    if not process.machine.logged_on:
-        process.say("No User exists for *\r\n", error=True)
-        return 1
-    process.say(" USERNAME              SESSIONNAME        ID  STATE   IDLE TIME  LOGON TIME\r\n")
-    moment = time.strftime("%m/%d/%Y %I:%M %p")
-    process.say(f" {process.machine.user.lower():<22}console             1  Active      none   {moment}\r\n")
     return 0
