@@ -1,4 +1,4 @@
-"""The one interface behind which an operating system hides. `posix.py` is its first half; nothing above may assume it.
+"""The one interface behind which an operating system hides. `posix` and `windows` are its halves.
 
 Every method takes and gives plain data. Paths are in the machine's own form. Expected failures raise `Refused`.
 """
@@ -46,7 +46,13 @@ class System(Protocol):
         """Put `temporary` where `path` is, atomically and durably: readers see the old or the new."""
 
     def born_private(self, directory: str, prefix: str) -> tuple[int, str]:
-        """A new, empty file that only administrators can open: (descriptor to write to, path)."""
+        """A new, empty file that only administrators can open: (descriptor to write to, path).
+
+        It can be moved into `directory` in one step. What a killed agent left there with that prefix goes first.
+        """
+
+    def clear_private(self, path: str) -> None:
+        """Take away what is left of what `born_private` made, if that can be done."""
 
     def make_private(self, path: str) -> None:
         """A directory that only administrators can enter."""

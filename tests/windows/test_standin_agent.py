@@ -315,8 +315,8 @@ def test_a_secret_is_never_readable_by_others(bench: StandInBench, system: Any, 
     born: list[bool] = []
     real = machine.drive.born
 
-    def watching(path: str, owner: str = "") -> None:
-        real(path, owner)
+    def watching(path: str, owner: str = "", closed: str = "") -> None:
+        real(path, owner, closed)
         born.append(security.allows(machine.drive.descriptor(path), machine.token(USER_SID) - {"S-1-5-32-544"}, 1))
 
     machine.drive.born = watching  # type: ignore[method-assign]

@@ -259,8 +259,8 @@ def test_the_home_is_private_before_anything_is_in_it(desk: Desk, machine: Machi
     wide: list[str] = []
     born = machine.drive.born
 
-    def watching(path: str, owner: str = "") -> None:
-        born(path, owner)
+    def watching(path: str, owner: str = "", closed: str = "") -> None:
+        born(path, owner, closed)
         if machine.drive.key(path).startswith(HOME.lower() + "\\"):
             descriptor = machine.drive.descriptor(path)
             if {ace.sid for ace in descriptor.aces} - {ADMINISTRATORS, SYSTEM}:

@@ -98,15 +98,12 @@ class Files(OneByOne):
             raise Refused(f"write {path}", why_of(error), _fix_for(error)) from error
         finally:
             if temporary:
-                clear_away(temporary)
+                self.system.clear_private(temporary)
 
     def _temporary(self, path: str) -> tuple[int, str]:
-        """A new file beside `path`, 0600. One that a killed agent left there for the same path goes first."""
-        folder, prefix = os.path.dirname(path), f".new-{hashlib.sha256(path.encode()).hexdigest()[:8]}-"
-        for name in os.listdir(folder):
-            if name.startswith(prefix):
-                discard(os.path.join(folder, name))
-        return self.system.born_private(folder, prefix)
+        """A new file beside `path`, private. One that a killed agent left there for the same path goes first."""
+        prefix = f".new-{hashlib.sha256(path.encode()).hexdigest()[:8]}-"
+        return self.system.born_private(os.path.dirname(path), prefix)
 
     def _check(self, path: str, temporary: str, arguments: list[str]) -> None:
         """The program's own word that it would accept the file, before the file has its name."""

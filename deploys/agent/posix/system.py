@@ -12,6 +12,7 @@ from typing import Optional, Sequence
 
 from ..errors import Refused, why_of
 from ..fresh import fresh
+from ..patience import clear_away, discard
 from ..programs import run
 from ..system import State
 from . import modes
@@ -57,7 +58,13 @@ class Posix:
             os.close(directory)
 
     def born_private(self, directory: str, prefix: str) -> tuple[int, str]:
+        for name in os.listdir(directory):
+            if name.startswith(prefix):
+                discard(os.path.join(directory, name))
         return fresh(directory, prefix)
+
+    def clear_private(self, path: str) -> None:
+        clear_away(path)
 
     def make_private(self, path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)

@@ -57,6 +57,8 @@ def replace(temporary: str, path: str) -> None:
     if os.path.isfile(path) and not os.stat(path).st_mode & stat.S_IWRITE:
         os.chmod(path, stat.S_IWRITE)  # marked read-only by hand
     patiently(lambda: os.replace(temporary, path), give_up=os.path.isdir(path))
+    if os.path.dirname(temporary) != os.path.dirname(path) and not sddl.parse(access(path)).protected:
+        secure(path, sddl.without_inherited)  # a move hands nothing down: it has what its nest did
 
 
 # -- below a folder of ours, where an account of less trust writes

@@ -10,10 +10,10 @@ import time
 from typing import Optional, Sequence
 
 from ..errors import Refused
-from ..fresh import fresh, write_new
+from ..fresh import write_new
 from ..patience import discard
 from ..system import State
-from . import acl, ntfs, ownership, particulars, schedule, sddl, win32
+from . import acl, nests, ntfs, ownership, particulars, schedule, sddl, win32
 from .bootservices import BootServices
 
 START_S = 30.0
@@ -65,6 +65,7 @@ class Windows:
                 wanted = sddl.parse(access)
             except ValueError:
                 raise Refused(f"set the access of {path}", f"{access!r} says none", "correct it in the role") from None
+            wanted = wanted if wanted.protected else sddl.without_inherited(wanted)
         ntfs.secure(path, wanted)
 
     def look_over(self, path: str, account: str, top: bool, mend: bool) -> State:
@@ -77,15 +78,10 @@ class Windows:
         ntfs.replace(temporary, path)
 
     def born_private(self, directory: str, prefix: str) -> tuple[int, str]:
-        """Empty, it has what its folder hands down, which is not yet what it shall hold."""
-        descriptor, path = fresh(directory, prefix)
-        try:
-            self.grant(path, "administrators")
-        except (OSError, Refused):
-            os.close(descriptor)
-            discard(path)
-            raise
-        return descriptor, path
+        return nests.born(directory, prefix)
+
+    def clear_private(self, path: str) -> None:
+        nests.clear(path)
 
     def make_private(self, path: str) -> None:
         os.makedirs(path, exist_ok=True)

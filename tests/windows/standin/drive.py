@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,16 @@ class Drive:
             self.born(path)
         return self.descriptors[key]
 
-    def born(self, path: str, owner: str = "") -> None:
+    def born(self, path: str, owner: str = "", closed: str = "") -> None:
         """A new file or folder has its descriptor from the folder above; from its maker's token if that says nothing.
+        `closed`: it is given one instead.
 
         Documented: "DACL for a New Object", win32 SecAuthZ. Simplified: who made it is always elevated or SYSTEM.
         """
         owner = owner or self.owner_is_user or ADMINISTRATORS
+        if closed:
+            self.descriptors[self.key(path)] = replace(security.parse(closed), owner=owner)
+            return
         above = self.descriptor(path.rstrip("\\").rpartition("\\")[0])
         hands_down = any(ace.flags & {"OI", "CI"} for ace in above.aces)
         aces = security.inherited(above, self.real(path).is_dir(), owner) if hands_down else security.TOKENS_OWN

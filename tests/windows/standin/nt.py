@@ -141,10 +141,8 @@ def module(world: World) -> Any:
             raise error(183, path)
         drive.may_create(path, sids(), directory=True)
         drive.real(path).mkdir()
-        drive.born(path)
-        if mode == 0o700:  # since 3.12.4: SYSTEM, Administrators and whoever owns it, nobody else
-            sddl = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)"
-            drive.descriptors[drive.key(path)] = security.parse(sddl)
+        # since 3.12.4: SYSTEM, Administrators and whoever owns it, nobody else, from its making on
+        drive.born(path, closed="D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)" if mode == 0o700 else "")
 
     def listdir(path: str = ".") -> list[str]:
         if drive.exists(path) and not drive.real(path).is_dir():
