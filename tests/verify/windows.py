@@ -212,7 +212,7 @@ class Windows(Machine):
             extra = dict.fromkeys(found.keys() - described.keys())
             return found, {**described, **extra}
         how = windows_things.KINDS[kind]
-        return how.found(thing, windows_things.said(self.said)), how.wanted(thing)
+        return how.found(thing, windows_things.Told(self.said)), how.wanted(thing)
 
     # ---- the gateway
     def _inspected(self) -> Mapping[str, Any] | None:

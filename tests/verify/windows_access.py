@@ -9,22 +9,60 @@ import re
 from typing import NamedTuple
 
 NAMES = {
-    **{"SY": "S-1-5-18", "BA": "S-1-5-32-544", "BU": "S-1-5-32-545", "AU": "S-1-5-11", "WD": "S-1-1-0"},
-    **{"LS": "S-1-5-19", "NS": "S-1-5-20", "CO": "S-1-3-0", "OW": "S-1-3-4", "IU": "S-1-5-4", "NU": "S-1-5-2"},
-    **{"AC": "S-1-15-2-1", "BG": "S-1-5-32-546", "AN": "S-1-5-7", "PU": "S-1-5-32-547"},
+    "SY": "S-1-5-18",
+    "BA": "S-1-5-32-544",
+    "BU": "S-1-5-32-545",
+    "BG": "S-1-5-32-546",
+    "PU": "S-1-5-32-547",
+    "AU": "S-1-5-11",
+    "WD": "S-1-1-0",
+    "LS": "S-1-5-19",
+    "NS": "S-1-5-20",
+    "CO": "S-1-3-0",
+    "OW": "S-1-3-4",
+    "IU": "S-1-5-4",
+    "NU": "S-1-5-2",
+    "AN": "S-1-5-7",
+    "AC": "S-1-15-2-1",
 }
 KNOWN = {
-    **{"S-1-5-18": "SYSTEM", "S-1-5-32-544": "administrators", "S-1-5-32-545": "users", "S-1-5-19": "LOCAL SERVICE"},
+    "S-1-5-18": "SYSTEM",
+    "S-1-5-19": "LOCAL SERVICE",
     "S-1-5-20": "NETWORK SERVICE",
-    **{"S-1-5-11": "authenticated users", "S-1-1-0": "everyone", "S-1-3-0": "whoever creates"},
-    **{"S-1-5-114": "local administrators"},
+    "S-1-5-32-544": "administrators",
+    "S-1-5-32-545": "users",
+    "S-1-5-11": "authenticated users",
+    "S-1-5-114": "local administrators",
+    "S-1-1-0": "everyone",
+    "S-1-3-0": "whoever creates",
 }
 TRUSTED = {"S-1-5-18", "S-1-5-32-544", "S-1-5-114"}
 RIGHTS = {0x1F01FF: "everything", 0x1301BF: "changes", 0x13019F: "changes", 0x1200A9: "runs", 0x120089: "reads"}
 LETTERS = {
-    **{"FA": 0x1F01FF, "FR": 0x120089, "FW": 0x120116, "FX": 0x1200A0, "SD": 0x10000, "RC": 0x20000, "WD": 0x40000},
-    **{"WO": 0x80000, "CC": 1, "DC": 2, "LC": 4, "SW": 8, "RP": 16, "WP": 32, "DT": 64, "LO": 128, "CR": 256},
-    **{"GA": 0x1F01FF, "GR": 0x120089, "GW": 0x120116, "GX": 0x1200A0},
+    # of files
+    "FA": 0x1F01FF,
+    "FR": 0x120089,
+    "FW": 0x120116,
+    "FX": 0x1200A0,
+    # of whatever has a list
+    "SD": 0x10000,
+    "RC": 0x20000,
+    "WD": 0x40000,
+    "WO": 0x80000,
+    "GA": 0x1F01FF,
+    "GR": 0x120089,
+    "GW": 0x120116,
+    "GX": 0x1200A0,
+    # single bits, by the names that they have in a directory service
+    "CC": 1,
+    "DC": 2,
+    "LC": 4,
+    "SW": 8,
+    "RP": 16,
+    "WP": 32,
+    "DT": 64,
+    "LO": 128,
+    "CR": 256,
 }
 GENERIC = {0x10000000: 0x1F01FF, 0x80000000: 0x120089, 0x40000000: 0x120116, 0x20000000: 0x1200A0}
 READS = 1

@@ -174,6 +174,13 @@ def network(text: str) -> str:
         return text
 
 
+def variables(text: str) -> dict[str, str]:
+    """{name in lower case: value} of cmd's `set`."""
+    return {
+        name.lower(): value for name, equals, value in (each.partition("=") for each in text.splitlines()) if equals
+    }
+
+
 # ---- tasks, power, features
 
 

@@ -12,7 +12,6 @@ from .cmdline import quoted
 from .parse import Said
 
 Thing = Mapping[str, Any]
-Told = Callable[[str], str]  # the text of the command of that name; "" when it failed
 State = dict[str, object]
 
 ENVIRONMENT = {
@@ -24,16 +23,33 @@ SERVICES = r"HKLM\SYSTEM\CurrentControlSet\Services"
 UNINSTALL = {
     "64": r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
     "32": r"HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall",
-    "user": r"HKCU\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
-}
+}  # what is installed for one user alone is not there for the machine
 SLEEP = "238c9fa8-0aad-41ed-83f4-97be242c8f20"  # the subgroup; names of settings are translated, numbers are not
 POWER = {"sleep": "29f6c1db-86da-48c5-9fdb-f2b67b1f44da", "hibernate": "9d7815a6-7ee4-497e-8888-515a05f02364"}
+SECONDS = {"seconds when plugged in": "plugged_s", "seconds on battery": "battery_s"}
 STARTS = {"auto": "0x2", "delayed": "0x2", "manual": "0x3", "disabled": "0x4"}
 RUNNING = 4
 REG = {
-    **{"string": "REG_SZ", "expand": "REG_EXPAND_SZ", "dword": "REG_DWORD", "qword": "REG_QWORD"},
-    **{"multi": "REG_MULTI_SZ", "binary": "REG_BINARY"},
+    "string": "REG_SZ",
+    "expand": "REG_EXPAND_SZ",
+    "dword": "REG_DWORD",
+    "qword": "REG_QWORD",
+    "multi": "REG_MULTI_SZ",
+    "binary": "REG_BINARY",
 }
+
+
+class Told:
+    """What the commands said: `told(name)` is the text of that one, "" when it failed."""
+
+    def __init__(self, commands: Mapping[str, Said]) -> None:
+        self.commands = commands
+
+    def __call__(self, name: str) -> str:
+        return self.commands[name].out if self.succeeded(name) else ""
+
+    def succeeded(self, name: str) -> bool:
+        return name in self.commands and not self.commands[name].code
 
 
 class Kind(NamedTuple):
@@ -42,16 +58,6 @@ class Kind(NamedTuple):
     asked: Callable[[Thing], dict[str, str]]
     found: Callable[[Thing, Told], State]
     wanted: Callable[[Thing], State]
-
-
-def said(commands: Mapping[str, Said]) -> Told:
-    """The texts of commands that succeeded."""
-
-    def told(name: str) -> str:
-        answer = commands.get(name)
-        return answer.out if answer and not answer.code else ""
-
-    return told
 
 
 def _query(key: str, more: str = "") -> str:
@@ -76,11 +82,22 @@ def _variable_wanted(thing: Thing) -> State:
     return {**state, "filled in by readers": True} if "%" in (thing["value"] or "") else state
 
 
+def _path_asked(thing: Thing) -> dict[str, str]:
+    return {**_environment(thing), "variables": "set"}
+
+
 def _path(thing: Thing, told: Told) -> State:
     value = read.values(told(f"environment-{thing['scope']}")).get("path", read.Value("", ""))
-    parts = [each.strip('"').rstrip("\\").lower() for each in value.data.split(";")]
+    variables = read.variables(told("variables"))
+    there = {_folder(each, variables) for each in value.data.split(";") if each.strip()}
     broken = "%" in value.data and value.kind != "REG_EXPAND_SZ"
-    return {"how often it is there": parts.count(thing["directory"].rstrip("\\").lower()), "others left unread": broken}
+    return {"there": _folder(thing["directory"], variables) in there, "others left unread": broken}
+
+
+def _folder(entry: str, variables: Mapping[str, str]) -> str:
+    """An entry of a PATH in one form: who searches by it sees no difference in quotes, slashes, case or `%NAME%`."""
+    text = re.sub(r"%([^%]+)%", lambda name: variables.get(name[1].lower(), name[0]), entry.strip().strip('"'))
+    return text.replace("/", "\\").rstrip("\\").lower()
 
 
 # ---- registry
@@ -203,17 +220,25 @@ def _feature_found(thing: Thing, told: Told) -> State:
 
 
 def _power(thing: Thing) -> dict[str, str]:
-    return {f"power-{thing['name']}": f"powercfg /query SCHEME_CURRENT {SLEEP} {POWER[thing['name']]}"}
+    """The second also tells of settings that the machine's maker has hidden."""
+    setting = f"SCHEME_CURRENT {SLEEP} {POWER[thing['name']]}"
+    return {
+        f"power-{thing['name']}": f"powercfg /query {setting}",
+        f"hidden-{thing['name']}": f"powercfg /qh {setting}",
+    }
 
 
 def _power_found(thing: Thing, told: Told) -> State:
-    seconds = read.power(told(f"power-{thing['name']}")) or (None, None)
-    return {"seconds when plugged in": seconds[0], "seconds on battery": seconds[1]}
+    """A machine that has no such setting never does it: as good as 0, which is never."""
+    asked = [f"power-{thing['name']}", f"hidden-{thing['name']}"]
+    seconds = next(filter(None, (read.power(told(each)) for each in asked)), None)
+    if seconds is None and all(map(told.succeeded, asked)):
+        return {name: 0 if thing[each] == 0 else None for name, each in SECONDS.items()}
+    return dict(zip(SECONDS, seconds or (None, None), strict=True))
 
 
 def _power_wanted(thing: Thing) -> State:
-    wanted = {"seconds when plugged in": thing["plugged_s"], "seconds on battery": thing["battery_s"]}
-    return {name: value for name, value in wanted.items() if value is not None}
+    return {name: thing[each] for name, each in SECONDS.items() if thing[each] is not None}
 
 
 def _installer(thing: Thing) -> dict[str, str]:
@@ -231,7 +256,7 @@ def _installer_found(thing: Thing, told: Told) -> State:
         for key, values in read.registry(told(f"installed-{place}-DisplayVersion")).items():
             versions[key] = values.get("displayversion", read.Value("", "")).data
         for key, values in read.registry(told(f"installed-{place}-DisplayName")).items():
-            if values.get("displayname", read.Value("", "")).data.lower() == thing["name"].lower():
+            if _is_called(thing["name"], values.get("displayname", read.Value("", "")).data):
                 names.append(key)
     version = next((versions.get(key, "") for key in names), None)
     wanted = thing["version"]
@@ -239,9 +264,15 @@ def _installer_found(thing: Thing, told: Told) -> State:
     return {"installed": bool(names), "version": wanted if enough else version}
 
 
+def _is_called(name: str, shown: str) -> bool:
+    """Makers put a version behind the name, as in `7-Zip 24.08 (x64)`; behind any other word it is another program."""
+    more = shown[len(name) :].lower()
+    return shown[: len(name)].lower() == name.lower() and (not more or bool(re.match(r" (version )?v?[\d(]", more)))
+
+
 KINDS: Mapping[str, Kind] = {
     "variables": Kind(_environment, _variable, _variable_wanted),
-    "path_entries": Kind(_environment, _path, lambda _: {"how often it is there": 1, "others left unread": False}),
+    "path_entries": Kind(_path_asked, _path, lambda _: {"there": True, "others left unread": False}),
     "registry_values": Kind(_registry, _registry_found, _registry_wanted),
     "firewall_rules": Kind(lambda _: {"firewall": _query(RULES)}, _firewall, _firewall_wanted),
     "system_services": Kind(_service, _service_found, _service_wanted),

@@ -12,10 +12,11 @@ from tests.verify import desk
 from tests.verify.machine import Machine as Asked
 from tests.verify.neighbour import Neighbour
 from tests.windows.standin.machine import Machine
+from tests.windows.standin.registry import EXPAND_SZ, MACHINE_ENVIRONMENT, SZ
 
 from .judging import Verdict, judged
 from .windows_breaks import BROKEN, rounds
-from .windowsbox import GATEWAY, HOME, LAN_ADDRESS, SECRET, Box
+from .windowsbox import GATEWAY, HOME, LAN_ADDRESS, SECRET, UNINSTALL, Box
 
 Break = Callable[[Box], object]
 
@@ -64,6 +65,14 @@ def test_what_is_broken_is_red_and_nothing_else(box: Box, names: list[str]) -> N
     found = verdict(box)
     assert set(found.red) == wanted
     assert all(sentence.startswith("apex: ") for sentence in found.red.values())
+
+
+def test_a_machine_that_says_it_in_other_words_is_green(box: Box) -> None:
+    """As its owner or a program's maker may have written it: converge leaves that as it is."""
+    box.set(MACHINE_ENVIRONMENT, "Path", EXPAND_SZ, r'%SystemRoot%\system32;"%ProgramFiles%/Tools\"')
+    box.data["path_entries"] = [{"directory": r"C:\Program Files\Tools", "scope": "machine"}]
+    box.set(rf"{UNINSTALL}\Docker Desktop", "DisplayName", SZ, "Docker Desktop 4.58.1 (x64)")
+    assert verdict(box).red == {}
 
 
 def test_a_native_gateway_is_green(box: Box) -> None:
