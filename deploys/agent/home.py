@@ -14,7 +14,7 @@ import time
 from typing import Any, Mapping, Optional
 
 from .errors import Refused, fix_of, why_of
-from .fresh import fresh
+from .fresh import clear_rests, fresh
 from .patience import clear_away, patiently
 from .system import State, System
 
@@ -126,7 +126,10 @@ class Home:
 
     # -- one converge at a time, and who it was
     def take_lease(self, run: State) -> None:
-        """Refuse when another desk changed this machine less than a minute ago and may be at it still."""
+        """Refuse when another desk changed this machine less than a minute ago and may be at it still.
+
+        With each new run, what a killed one left half-written here goes: it may hold a secret.
+        """
         held = self.read("lease.json")
         if not (isinstance(held, dict) and set(held) >= LEASE):
             held = {}
@@ -138,6 +141,8 @@ class Home:
                 f"{held['by']} at {held['desk']} is converging it since {held['since']}",
                 f"wait {int(held['until'] - now) + 1} s and try again",
             )
+        if not held or held["run"] != run["id"]:
+            clear_rests(self.directory, lambda pid: bool(self.system.started(pid)))
         since = held["since"] if held and held["run"] == run["id"] else run["when"]
         self.write(
             "lease.json",

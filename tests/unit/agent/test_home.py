@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,17 @@ def test_each_step_renews_it(home: Home, clock: list[float]) -> None:
     clock[0] += LEASE_S - 1
     with pytest.raises(Refused, match=re.escape(RUN["when"])):  # since the run began, not since its last step
         home.take_lease(OTHER)
+
+
+def test_a_new_run_clears_what_dead_writers_left(home: Home) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    jobs = Path(home.folder("jobs"))
+    living, theirs = jobs / f".new-{os.getpid()}-{'0' * 16}", jobs / ".new-theirs"
+    for rest in (living, theirs, jobs / f".new-{gone.pid}-{'0' * 16}", Path(home.path(f".new-{gone.pid}-{'1' * 16}"))):
+        rest.write_text('{"half')
+    home.take_lease(RUN)
+    assert set(Path(home.directory).rglob(".new-*")) == {living, theirs}
 
 
 def test_same_desk_takes_over_from_its_own_interrupted_run(home: Home, clock: list[float]) -> None:

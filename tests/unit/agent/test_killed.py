@@ -16,7 +16,7 @@ from deploys.agent.main import Agent
 from deploys.agent.posix.system import Posix
 from deploys.agent.system import no_progress
 
-from .support import MINE, ROOT, file_request, sha256
+from .support import MINE, ROOT, RUN, file_request, sha256
 
 KILLS = 12
 OLD, NEW = ("old " * 60_000, "new " * 80_000)
@@ -62,7 +62,9 @@ def test_file_and_manifest_are_whole_wherever_the_agent_dies(tmp_path: Path) -> 
     assert found <= whole
     system = Posix()
     agent = Agent(system, Home(system, str(home)))
+    agent.home.take_lease(RUN)
     agent.work({"verb": "ensure", **file_request(path, "last")}, no_progress)
+    assert [*home.rglob(".new-*")] == []
     assert [each.name for each in path.parent.iterdir()] == ["f"]
     kept = Path(agent.home.kept(str(path)))
     assert sha256(kept.read_bytes()) in whole
