@@ -80,6 +80,12 @@ class System(Protocol):
     def unwatch(self) -> None:
         """No more of that from now on; what runs goes on to its end."""
 
+    # -- the internet
+    def learn_root(self, url: str) -> bool:
+        """Have the system fetch the root certificate of that server, if it does so only when it needs one.
+
+        Gives whether it may know more now."""
+
     # -- containers
     def docker(self) -> State:
         """{"folders": where docker may be beyond PATH, "environment": what it needs to reach its engine,

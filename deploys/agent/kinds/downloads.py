@@ -16,10 +16,11 @@ import zipfile
 import zlib
 from typing import IO, Optional
 
+from .. import web
 from ..errors import ROOM, Refused, fix_of, is_full, why_of
 from ..kind import OneByOne
 from ..patience import discard
-from ..system import Progress, State
+from ..system import Progress, State, System
 from .files import BLOCK, sha256_of
 from .versions import clear, keep_two, remove_all, take_name
 
@@ -87,7 +88,7 @@ class Releases(OneByOne):
         part = os.path.join(self.home.folder("downloads"), request["sha256"])
         self._drop_other_parts(part)
         if not (os.path.exists(part) and sha256_of(part) == request["sha256"]):
-            fetch(request["url"], part, progress)
+            fetch(self.system, request["url"], part, progress)
         found = sha256_of(part)
         if found != request["sha256"]:
             discard(part)
@@ -111,7 +112,7 @@ class Releases(OneByOne):
         return {"release": {directory: None}}
 
 
-def fetch(url: str, path: str, progress: Progress) -> None:
+def fetch(system: System, url: str, path: str, progress: Progress) -> None:
     """Download `url` to `path`, going on where an earlier try stopped. Raises Refused."""
     problem: Exception = OSError("no answer")
     had, tries = -1, 0
@@ -123,7 +124,7 @@ def fetch(url: str, path: str, progress: Progress) -> None:
         had = max(have, had)
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:
-            with urllib.request.urlopen(request, timeout=STALL_S) as reply:
+            with web.ask(system, request, STALL_S) as reply:
                 if _receive(reply, path, have, progress):
                     return
                 problem = OSError("the connection was cut")
@@ -140,6 +141,9 @@ def fetch(url: str, path: str, progress: Progress) -> None:
         except (OSError, http.client.HTTPException) as error:
             if is_full(error):
                 raise Refused(f"download {url}", "the disk is full", ROOM) from error
+            distrust = web.untrusted(error)
+            if distrust:
+                raise Refused(f"download {url}", distrust, web.TRUST_FIX) from error
             problem = error
     raise Refused(f"download {url}", why_of(problem), "check this machine's way to the internet and converge again")
 

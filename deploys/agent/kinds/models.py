@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from typing import Any, Iterator, Optional
 
+from .. import web
 from ..errors import Refused, why_of
 from ..home import Home
 from ..system import Progress, State, System
@@ -136,12 +137,11 @@ class Models:
             ) from error
         return {"model": self.look({tag: spec})}
 
-    @staticmethod
-    def _check_registry(tag: str, digest: str, store: str) -> None:
+    def _check_registry(self, tag: str, digest: str, store: str) -> None:
         host, name, version = parts_of(tag)
         url = f"https://{host}/v2/{name}/manifests/{version}"
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": MANIFEST}), timeout=30) as reply:
+            with web.ask(self.system, urllib.request.Request(url, headers={"Accept": MANIFEST}), 30) as reply:
                 manifest = reply.read()
         except urllib.error.HTTPError as error:
             why = (
@@ -151,11 +151,10 @@ class Models:
             )
             raise Refused(f"pull {tag}", why, "check the tag in group_data") from error
         except (OSError, http.client.HTTPException) as error:
-            raise Refused(
-                f"pull {tag}",
-                f"{host}: {why_of(getattr(error, 'reason', error))}",
-                "check this machine's way to the internet",
-            ) from error
+            distrust = web.untrusted(error)
+            why = distrust or why_of(getattr(error, "reason", error))
+            fix = web.TRUST_FIX if distrust else "check this machine's way to the internet"
+            raise Refused(f"pull {tag}", f"{host}: {why}", fix) from error
         found = hashlib.sha256(manifest).hexdigest()
         if not found.startswith(digest):
             raise Refused(

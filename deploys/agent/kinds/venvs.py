@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import time
-from typing import Iterator, Optional
+from typing import Callable, Iterator, Optional
 
 from ..errors import Refused, why_of
 from ..kind import OneByOne
@@ -22,7 +22,10 @@ from .versions import clear, keep_two, names, remove_all, take_name
 
 MARK = ".venv.json"
 CACHE = "uv"  # in our home: what was fetched already, so that a try that was cut goes on
+LOG = ("jobs", "uv.log")
 WATCH_S = 0.3
+HOST = re.compile(r"https://([\w.-]+(?::\d+)?)/")
+DISTRUST = "certificate"  # uv's own English, whatever the system's language
 # Wishes of other people's for uv, pip or Python must not reach into what the lock says.
 FOREIGN = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA")
 OURS = {
@@ -98,7 +101,7 @@ class Venvs(OneByOne):
         options = ["--require-hashes", "--only-binary", ":all:", "--compile-bytecode"]
         options += ["--default-index", request["index"]] if request.get("index") else []
         sync = ["pip", "sync", *options, "--python", program, request["lock"]]
-        self._uv(request, sync, lambda: progress({"what": f"fetched {self._fetched()} of at most {wanted} packages"}))
+        self._sync(request, sync, lambda: progress({"what": f"fetched {self._fetched()} of at most {wanted} packages"}))
         discard(os.path.join(aside, ".lock"))  # uv leaves it open for everybody
 
     def _fetched(self) -> int:
@@ -106,9 +109,21 @@ class Venvs(OneByOne):
         folders = [each for each in names(self.home.path(CACHE)) if each.startswith("archive-")]
         return sum(len(names(self.home.path(CACHE, each))) for each in folders)
 
-    def _uv(self, request: State, arguments: list[str], tell: Optional[object] = None) -> None:
+    def _sync(self, request: State, arguments: list[str], tell: Callable[[], None]) -> None:
+        """Again where it missed a root certificate that the system can learn: the index may have it of another host."""
+        met: set[str] = set()
+        while True:
+            try:
+                return self._uv(request, arguments, tell)
+            except Refused as refused:
+                hosts = set(HOST.findall(_said(self.home.path(*LOG)))) - met if DISTRUST in refused.why else set()
+                if not [each for each in sorted(hosts) if self.system.learn_root(f"https://{each}/")]:
+                    raise
+                met |= hosts
+
+    def _uv(self, request: State, arguments: list[str], tell: Optional[Callable[[], None]] = None) -> None:
         """Run uv to its end, cut off from everybody's settings but ours."""
-        cache, log = self.home.folder(CACHE), self.home.path("jobs", "uv.log")
+        cache, log = self.home.folder(CACHE), self.home.path(*LOG)
         self.home.folder("jobs")
         theirs = {name: value for name, value in os.environ.items() if not name.upper().startswith(FOREIGN)}
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -126,7 +141,7 @@ class Venvs(OneByOne):
                 raise Refused(f"run {request['uv']}", why_of(error), "converge again") from error
             with process:
                 while process.poll() is None:
-                    if callable(tell):
+                    if tell:
                         tell()
                     time.sleep(WATCH_S)
         if process.returncode:
@@ -189,8 +204,12 @@ def _entries(folder: str, prefix: str) -> Iterator[str]:
                 yield f"{name}\0{found.st_size}\0{int(found.st_mtime)}\0{stat.S_IMODE(found.st_mode)}\n"
 
 
+def _said(log: str) -> str:
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
 def _last_words(log: str) -> str:
     """What uv said, as a reason: its causes are lines of their own."""
-    with open(log, encoding="utf-8", errors="replace") as file:
-        lines = [re.sub(r"^\W+", "", line).strip() for line in file]  # they begin with signs of a drawn tree
+    lines = [re.sub(r"^\W+", "", line).strip() for line in _said(log).splitlines()]  # before them a tree is drawn
     return " ".join(line for line in lines if line)[-500:] or "nothing"

@@ -102,6 +102,10 @@ class Posix:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # it leads its own session
 
+    # -- the internet
+    def learn_root(self, url: str) -> bool:
+        return False  # all of them are there, as files
+
     # -- containers
     def docker(self) -> State:
         fixes = {

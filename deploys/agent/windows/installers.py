@@ -100,7 +100,7 @@ class Installers:
         ending = os.path.splitext(request["url"].partition("?")[0])[1].lower() or ".exe"
         path = os.path.join(self.home.folder("downloads"), request["sha256"] + ending)
         if not (os.path.exists(path) and sha256_of(path) == request["sha256"]):
-            fetch(request["url"], path, progress)
+            fetch(self.system, request["url"], path, progress)
         found = sha256_of(path)
         if found != request["sha256"]:
             discard(path)
