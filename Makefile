@@ -100,9 +100,9 @@ test-lab: setup ## the lab comes up (if it is not), then end to end, tamper, fau
 	@LAB=1 $(PYTHON) -m pytest tests/lab/suites
 
 # Apex is made anew as a Windows machine; `make test-lab APEX=windows` runs all suites on it.
-test-lab-windows: setup ## Apex is Windows: from bare to an answer, nothing to change, one change, a sick gateway
+test-lab-windows: setup ## Apex is Windows: bare to an answer, one change, sick gateway, firewall, bad input, moments
 	@APEX=windows $(desk) lab
-	@LAB=1 $(PYTHON) -m pytest tests/lab/suites/test_1* tests/lab/suites/test_2* tests/lab/suites/test_4*
+	@LAB=1 $(PYTHON) -m pytest $(addprefix tests/lab/suites/,test_1* test_2* test_4* test_5_firewall* test_d* test_e*)
 
 bench-converge: setup ## LAB=1: a converge that changes nothing, beside Ansible's
 	@$(PYTHON) -m tests.bench.converge
