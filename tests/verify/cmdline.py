@@ -25,13 +25,14 @@ def lines(commands: Mapping[str, str], boundary: str) -> list[str]:
 
     A command's own `&` must be inside quotes, or its end would be taken for another's.
     """
-    found = [""]
+    found: list[str] = []  # none for no commands: ssh without a command is a shell that waits
     for name, command in commands.items():
         mark = f"echo {boundary} {{}} {name}"
         piece = f"{mark.format('out')}& {command} 2>&1 && {mark.format('good')}|| {mark.format('bad')}"
-        if found[-1] and len(found[-1]) + len(piece) > LONGEST_LINE:
-            found.append("")
-        found[-1] += f"& {piece}" if found[-1] else piece
+        if found and len(found[-1]) + len(piece) <= LONGEST_LINE:
+            found[-1] += f"& {piece}"
+        else:
+            found.append(piece)
     return found
 
 

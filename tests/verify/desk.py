@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .patience import DESK_S
+
 ROOT = Path(__file__).parents[2]
 SHORTEST_SECRET = 6
 
@@ -44,19 +46,29 @@ class Expected:
 def inventory() -> tuple[Expected, ...]:
     """Every machine of the inventory. Raises CannotStart with what pyinfra says."""
     path = os.environ.get("DESK_INVENTORY", "inventory.py")
-    done = subprocess.run(
-        [sys.executable, "-m", "pyinfra", "--json", path, "debug-inventory"],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    done = _run([sys.executable, "-m", "pyinfra", "--json", path, "debug-inventory"], f"the inventory {path}")
     if done.returncode:
         raise CannotStart(f"the inventory {path} cannot be read: {last_words(done.stderr)}")
-    found = tuple(Expected(each["name"], frozenset(each["groups"]), each["data"]) for each in json.loads(done.stdout))
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        raise CannotStart(f"the inventory {path} cannot be read: it, or group_data, prints something") from None
+    found = tuple(Expected(each["name"], frozenset(each["groups"]), each["data"]) for each in told)
     if not found:
         raise CannotStart(f"the inventory {path} names no machine: {last_words(done.stderr)}")
     return found
+
+
+def _run(line: Sequence[str], thing: str) -> subprocess.CompletedProcess[str]:
+    """A program on the desk. Raises CannotStart when there is none, or no end of it."""
+    try:
+        return subprocess.run(
+            line, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=DESK_S
+        )
+    except subprocess.TimeoutExpired:
+        raise CannotStart(f"{thing} did not answer within {DESK_S} s") from None
+    except OSError as error:
+        raise CannotStart(f"{thing} cannot be run: {error.strerror}") from None
 
 
 def last_words(stderr: str) -> str:
@@ -103,11 +115,14 @@ def secrets_in_file() -> dict[str, Hidden]:
 
 @functools.cache
 def secret(name: str) -> Hidden | None:
-    """The value of a secret as the desk knows it: environment, secrets file, SECRETS_COMMAND. None when nobody does."""
+    """The value of a secret as the desk knows it: environment, secrets file, SECRETS_COMMAND. None when nobody does.
+
+    Raises CannotStart when SECRETS_COMMAND is none, or hangs.
+    """
     value = os.environ.get(name) or secrets_in_file().get(name)
     command = os.environ.get("SECRETS_COMMAND")
     if not value and command:
-        done = subprocess.run([*shlex.split(command), name], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = _run([*shlex.split(command), name], f"SECRETS_COMMAND, asked for {name},")
         value = done.stdout.strip() if done.returncode == 0 else None
     return Hidden(value) if value else None
 

@@ -18,6 +18,7 @@ from . import parse
 from .expected import WantedService
 from .machine import NOT_ASKED, Container, Machine, Process, Question, Service, Tailnet, Unreachable
 from .parse import CURL, Said
+from .patience import LOOK_S
 
 UNIT_WORDS = "LoadState,ActiveState,UnitFileState,MainPID,DropInPaths,NeedDaemonReload,FragmentPath"
 SLOW_TOOL_S = 30  # Docker, Tailscale: they may hang when their daemon does
@@ -36,11 +37,11 @@ class Linux(Machine):
     """See `Machine`."""
 
     # ---- asking
-    def _run(self, commands: Mapping[str, str]) -> None:
+    def _run(self, commands: Mapping[str, str], within_s: float = LOOK_S) -> None:
         """All commands in one go; what they said goes to `said`."""
         boundary = f"=={secrets.token_hex(12)}"
         try:
-            done = self.host.run(parse.script(commands, boundary))
+            done = self.exec(parse.script(commands, boundary), boundary, within_s)
         except RuntimeError as error:  # how testinfra tells that ssh itself failed
             stderr = error.args[0].stderr_bytes.decode(errors="replace") if error.args else ""
             raise Unreachable(f"{self.name}: it cannot be reached over SSH: {Said(255, '', stderr).trouble}") from None
@@ -260,7 +261,8 @@ class Linux(Machine):
         brain = self.expected["brain"]
         ask = {str(number): self._question(each) for number, each in enumerate(questions)}
         own = quoted(brain["program"], "--json", PROMPT)
-        self._run({**ask, "brain": f"timeout {ANSWER_S} {quoted('runuser', '-l', brain['user'], '-c', own)}"})
+        ask["brain"] = f"timeout {ANSWER_S} {quoted('runuser', '-l', brain['user'], '-c', own)}"
+        self._run(ask, LOOK_S + ANSWER_S * len(ask))
         self.answers = {each: parse.reply(self.said[str(number)]) for number, each in enumerate(questions)}
         self.brain = self.said["brain"]
 

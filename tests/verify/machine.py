@@ -5,6 +5,7 @@ Everything that can be read at once is read at once: `look` once per session; af
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from abc import ABC, abstractmethod
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import testinfra
+from testinfra.host import Host
 
 from . import parse
 from .desk import Expected
 from .expected import TAILNET, WantedService
+from .patience import CLOSE_S, DESK_S, LOOK_S, PatientSsh, TooLong
 
 CONNECT_TIMEOUT_S = 20
 NOT_ASKED = parse.Said(127, "", "it was not asked")
@@ -35,44 +37,41 @@ class Road:
     sockets: Path
 
     def host(self, machine: Expected) -> Any:
-        """Testinfra's own SSH backend, over one connection that all commands share."""
-        return testinfra.get_host(
-            f"ssh://{machine.name}",
+        """By testinfra's own SSH backend, over one connection that all commands share."""
+        backend = PatientSsh(
+            machine.name,
             ssh_config=str(self.config),
             controlpath=str(self.sockets / machine.name),
             timeout=CONNECT_TIMEOUT_S,
             sudo=bool(machine.data.get("_sudo")),
         )
+        return Host(backend)
 
     def hand(self, machine: Expected, command: str, text: str) -> bytes:
-        """What a command on the machine says to this text as its input, which so is in no argument."""
+        """What a command on the machine says to this text as its input, which so is in no argument. Raises TooLong."""
         path = f"-oControlPath={self.sockets / machine.name}"
-        done = subprocess.run(
-            ["ssh", "-F", str(self.config), path, machine.name, command],
-            input=text.encode(),
-            capture_output=True,
-        )
-        return done.stdout
+        line = ["ssh", "-F", str(self.config), path, machine.name, command]
+        try:
+            return subprocess.run(line, input=text.encode(), capture_output=True, timeout=LOOK_S).stdout
+        except subprocess.TimeoutExpired as late:
+            raise TooLong(late.stdout or b"", LOOK_S) from None
 
     def knock(self, machine: Expected) -> str:
-        """What the running sshd answers to somebody who offers nothing (a connection of its own)."""
+        """What the running sshd answers to somebody who offers nothing (a connection of its own); "" when it hangs."""
         options = ["ControlPath=none", "PreferredAuthentications=none", f"ConnectTimeout={CONNECT_TIMEOUT_S}"]
-        done = subprocess.run(
-            ["ssh", "-F", str(self.config), *(f"-o{each}" for each in options), machine.name, "true"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        return done.stderr
+        line = ["ssh", "-F", str(self.config), *(f"-o{each}" for each in options), machine.name, "true"]
+        try:
+            done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=DESK_S)
+        except subprocess.TimeoutExpired:
+            return ""
+        return done.stderr.decode(errors="replace")
 
     def leave(self, machine: Expected) -> None:
-        """Close the shared connection."""
+        """Close the shared connection; it ends by itself where that hangs."""
         path = f"-oControlPath={self.sockets / machine.name}"
-        subprocess.run(
-            ["ssh", "-F", str(self.config), path, "-Oexit", machine.name],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
+        line = ["ssh", "-F", str(self.config), path, "-Oexit", machine.name]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=CLOSE_S)
 
 
 class Tailnet(NamedTuple):
@@ -153,6 +152,13 @@ class Machine(ABC):
     @abstractmethod
     def thing(self, kind: str, thing: Mapping[str, Any]) -> tuple[Mapping[str, object], Mapping[str, object]]:
         """(what was found, what is wanted) of a thing of the system's own, such as a variable or a firewall rule."""
+
+    def exec(self, line: str, boundary: str = "", within_s: float = LOOK_S) -> Any:
+        """What testinfra has of one command line. Raises Unreachable when it hangs, RuntimeError when ssh fails."""
+        try:
+            return self.host.run(line, within_s=within_s)
+        except TooLong as late:
+            raise Unreachable(late.sentence(self.name, boundary)) from None
 
     def here(self, command: tuple[str, ...]) -> tuple[str, ...]:
         """A command with the machine's own tailnet address filled in."""

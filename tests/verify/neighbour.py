@@ -12,11 +12,13 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .desk import Expected
 from .expected import our_ports
 from .machine import Machine
 from .parse import Said
+from .patience import DESK_S
 
 PROGRAM = """
 import concurrent.futures, json, socket, sys
@@ -67,16 +69,10 @@ class Neighbour:
         ]
         name = f"the neighbour ({prefix})" if prefix else "the desk"
         command = [*shlex.split(prefix), "python3"] if prefix else [sys.executable]
-        done = subprocess.run(
-            # on stdin, and no word that a shell would read otherwise: ssh hands its words to one
-            [*command, "-", *(f"{address},{port}" for _, address, port in targets)],
-            input=PROGRAM,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            return cls(name, bool(prefix), {}, Said(done.returncode, done.stdout, done.stderr).trouble)
-        said = json.loads(done.stdout)
+        # on stdin, and no word that a shell would read otherwise: ssh hands its words to one
+        said = _told([*command, "-", *(f"{address},{port}" for _, address, port in targets)])
+        if isinstance(said, str):
+            return cls(name, bool(prefix), {}, said)
         answers = {target: said["answers"][f"{target[1]},{target[2]}"] for target in targets}
         return cls(name, bool(prefix), answers, on_this_wire=said["on this wire"])
 
@@ -87,6 +83,23 @@ class Neighbour:
     def open_at(self, machine: Machine, port: int) -> list[str]:
         """The LAN addresses of the machine at which something answers on `port`."""
         return [each for each in machine.lan_addresses if self.answers.get((machine.name, each, port))]
+
+
+def _told(line: Sequence[str]) -> dict[str, Any] | str:
+    """What PROGRAM tells by that command line; or why nothing. A greeting may come before it."""
+    try:
+        done = subprocess.run(line, input=PROGRAM, capture_output=True, text=True, errors="replace", timeout=DESK_S)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {DESK_S} s"
+    except OSError as error:
+        return f"{line[0]} cannot be run: {error.strerror}"
+    if done.returncode:
+        return Said(done.returncode, done.stdout, done.stderr).trouble
+    try:
+        told: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        return f"its answer is none: {Said(0, done.stdout, '').trouble}"
+    return told
 
 
 def ssh_port(machine: Machine) -> int:

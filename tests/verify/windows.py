@@ -21,6 +21,7 @@ from .desk import Expected
 from .expected import WantedService
 from .machine import NOT_ASKED, Container, Machine, Process, Question, Road, Service, Tailnet, Unreachable
 from .parse import Reply, Said
+from .patience import TooLong
 
 TASK_RUNS = 0x41301
 HOLDER = "python.exe"
@@ -35,10 +36,10 @@ class Windows(Machine):
         self.scratch = rf"%TEMP%\verify-{secrets.token_hex(8)}.txt"
 
     # ---- asking
-    def _exec(self, line: str) -> bytes:
+    def _exec(self, line: str, boundary: str = "") -> bytes:
         """One command line, as it stands. Raises Unreachable where ssh itself fails."""
         try:
-            done = self.host.run(line)
+            done = self.exec(line, boundary)
         except RuntimeError as error:
             done = error.args[0] if error.args else None
             stderr = done.stderr_bytes.decode(errors="replace") if done else ""
@@ -52,7 +53,7 @@ class Windows(Machine):
         boundary = f"verify{secrets.token_hex(8)}"
         found: dict[str, Said] = {}
         for line in lines(commands, boundary):
-            raw = self._exec(line)
+            raw = self._exec(line, boundary)
             found |= transcript(raw, boundary, self.page)
         if missing := [name for name in commands if name not in found]:
             shell = r"its shell must be cmd.exe: HKLM\SOFTWARE\OpenSSH\DefaultShell"
@@ -246,7 +247,7 @@ class Windows(Machine):
         found: dict[str, Said] = {}
         boundary = f"verify{secrets.token_hex(8)}"
         for config in configurations(self._requests(), boundary):
-            found |= replies(self.road.hand(self.expected, "curl -K -", config), boundary)
+            found |= replies(self._hand("curl -K -", config), boundary)
         answers = {name: parse.reply(said) for name, said in found.items()}
         nobody = Reply(0, trouble="curl did not answer there")
         self.ollama = {name: answers.get(f"ollama-{name}", nobody) for name in ("version", "tags", "ps")}
@@ -254,6 +255,12 @@ class Windows(Machine):
         self.gateway = {name: answers.get(f"gateway-{name}", nobody) for name in names}
         self.answers = dict.fromkeys(questions, Reply(0, trouble="verify asks as a client on Linux only"))
         self.brain = None
+
+    def _hand(self, command: str, text: str) -> bytes:
+        try:
+            return self.road.hand(self.expected, command, text)
+        except TooLong as late:
+            raise Unreachable(late.sentence(self.name, "")) from None
 
     def _requests(self) -> dict[str, Request]:
         """To the engine, and to the gateway's own door on this machine with the key that lies there."""

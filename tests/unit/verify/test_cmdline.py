@@ -27,6 +27,10 @@ def test_commands_go_together_as_long_as_cmd_takes_them() -> None:
     assert sum(line.count("echo mark out") for line in found) == 30
 
 
+def test_no_commands_are_no_line() -> None:
+    assert lines({}, "mark") == []
+
+
 def test_what_each_command_said() -> None:
     raw = b'mark out one\r\n{"a": 1}mark good one\r\nmark out two\r\nFEHLER: \x84 nicht da\r\nmark bad two \r\n'
     raw += b"mark out three\r\nhalf"
