@@ -11,6 +11,7 @@ from scripts.desk.machines import Machine
 from scripts.desk.stopwatch import Stopwatch, spoken
 
 WAIT_S = 600
+ONCE_S = 30
 QUICK = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5")
 
 
@@ -38,8 +39,7 @@ def wait_for_ssh(machine: Machine, within_s: float) -> None:
     bootstrap = "bootstrap.cmd" if "windows" in machine["groups"] else "bootstrap.sh"
     line = [*road.command(machine, QUICK), "echo here"]
     said = False
-    while (done := subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True)).returncode:
-        words = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
+    while words := refusal(line):
         if "Host key verification failed" in words or "Permission denied" in words:
             raise Trouble(
                 f"{name} answers but does not let this desk in ({words}): run scripts/{bootstrap} there, "
@@ -53,3 +53,13 @@ def wait_for_ssh(machine: Machine, within_s: float) -> None:
             say.line(name, " ", f"waiting for its SSH ({words})")
             said = True
         time.sleep(2)
+
+
+def refusal(line: list[str]) -> str:
+    """The last words of an exec that came to nothing; "" when it went well."""
+    try:
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=ONCE_S)
+    except subprocess.TimeoutExpired:  # a machine that goes down right after the login
+        return f"no end within {ONCE_S} s"
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
+    return said[-1] if done.returncode else ""

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,11 +20,14 @@ from scripts.desk.desk import Desk, Trouble, Wish
 from scripts.desk.machines import Machine
 from scripts.desk.recordings import SCRATCH, SFTP_SCRATCH, Recording
 
-QUICK = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+BATCH = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+NO_TERMINAL = ("-T", *BATCH)  # sftp has none, and no such option
 # ssh shows 8 of an exit code's 32 bits. The caret hides the variable from the first reading; `call` reads again.
 EXIT = " & call echo @exit %^ERRORLEVEL%"
 EXIT_LINE = re.compile(rb"@exit (-?\d+) ?\r?\n\Z")
 TIMES = 10
+QUIET_S = 20
+SFTP_S = 60
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,16 @@ def recorded(machine: Machine, records: Path) -> tuple[Path, int]:
     if first.ssh_code in (255, None):
         why = (first.err.decode("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
         raise Trouble(f"{name} does not let this desk in ({why}): run scripts/bootstrap.cmd there, then `ssh {name}`")
+    told = head(machine, first)
     book = Book(folder_for(records, name), machine)
-    for each in [*recordings.FIRST, *recordings.PROGRAMS, *recordings.TOOLS, *recordings.ENDS]:
-        book.put(each.name, filled(machine, each.command), each.why, exec_once(machine, each))
-    several_at_once(book)
-    lost_client(book)
-    scratch(book)
-    book.close(head(machine, first))
+    try:
+        for each in [*recordings.FIRST, *recordings.PROGRAMS, *recordings.TOOLS, *recordings.ENDS]:
+            book.put(each.name, filled(machine, each.command), each.why, exec_once(machine, each))
+        several_at_once(book)
+        lost_client(book)
+        scratch(book)
+    finally:  # one that was broken off is of use too
+        book.close(told)
     return book.folder, len(book.rows)
 
 
@@ -107,8 +113,8 @@ def folder_for(records: Path, name: str) -> Path:
 def head(machine: Machine, first: Answer) -> list[str]:
     """Whose answers these are. The banner is what sshd says of itself before any key counts."""
     version = re.search(rb"\[[^\]]*?([\d.]+)\]", first.out)
-    line = [*road.command(machine, ("-v", *QUICK)), "exit"]
-    said = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True).stderr.decode("utf-8", "replace")
+    line = [*road.command(machine, ("-v", *NO_TERMINAL)), "exit"]
+    said = ended(line, b"", recordings.TIMEOUT_S).err.decode("utf-8", "replace")
     banner = re.search(r"remote software version (.*)", said)
     return [
         f"# {machine['name']}, {datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
@@ -130,17 +136,10 @@ def filled(machine: Machine, command: str) -> str:
 
 def exec_once(machine: Machine, recording: Recording) -> Answer:
     """One exec over the road of all other commands."""
-    line = [*road.command(machine, QUICK), filled(machine, recording.command) + EXIT]
-    start = time.monotonic()
-    given = bytes(recording.stdin_bytes)
-    try:
-        done = subprocess.run(line, input=given, capture_output=True, timeout=recording.timeout_s)
-    except subprocess.TimeoutExpired as late:
-        return Answer(late.stdout or b"", late.stderr or b"", None, None, time.monotonic() - start)
-    took_s = time.monotonic() - start
-    told = EXIT_LINE.search(done.stdout)
-    out = done.stdout[: told.start()] if told else done.stdout
-    return Answer(out, done.stderr, int(told[1]) if told else None, done.returncode, took_s)
+    line = [*road.command(machine, NO_TERMINAL), filled(machine, recording.command) + EXIT]
+    answer = ended(line, bytes(recording.stdin_bytes), recording.timeout_s)
+    told = EXIT_LINE.search(answer.out)
+    return replace(answer, out=answer.out[: told.start()], code=int(told[1])) if told else answer
 
 
 def timed(text: str, took_s: float) -> Answer:
@@ -148,10 +147,20 @@ def timed(text: str, took_s: float) -> Answer:
     return Answer(text.encode(), b"", 0, 0, took_s)
 
 
+def ended(line: list[str], given: bytes, timeout_s: float) -> Answer:
+    """What came of a program on this desk; of one that does not end in time, what it had said."""
+    start = time.monotonic()
+    try:
+        done = subprocess.run(line, input=given, capture_output=True, timeout=timeout_s)
+    except subprocess.TimeoutExpired as late:
+        return Answer(late.stdout or b"", late.stderr or b"", None, None, time.monotonic() - start)
+    return Answer(done.stdout, done.stderr, None, done.returncode, time.monotonic() - start)
+
+
 def several_at_once(book: Book) -> None:
     """Over one connection: eight execs with 20000 bytes each (does each see its end?), then what one exec costs."""
     with tempfile.TemporaryDirectory() as place:
-        mux = (*QUICK, "-o", f"ControlPath={place}/mux")
+        mux = (*NO_TERMINAL, "-o", f"ControlPath={place}/mux")
         master = road.command(book.machine, (*mux, "-o", "ControlMaster=yes", "-N"))
         quiet = subprocess.DEVNULL
         with subprocess.Popen(master, stdin=quiet, stdout=quiet, stderr=quiet) as held:
@@ -185,16 +194,15 @@ def wait_for(path: Path, within_s: float = 15) -> None:
 
 
 def _quiet(line: list[str], given: bytes) -> str:
-    try:
-        done = subprocess.run(line, input=given, capture_output=True, timeout=20)
-    except subprocess.TimeoutExpired:
-        return "no end within 20 s"
-    return f"{done.stdout.decode('utf-8', 'replace').strip()} (exit {done.returncode})"
+    answer = ended(line, given, QUIET_S)
+    if answer.ssh_code is None:
+        return f"no end within {QUIET_S} s"
+    return f"{answer.out.decode('utf-8', 'replace').strip()} (exit {answer.ssh_code})"
 
 
 def lost_client(book: Book) -> None:
     """A client that goes away: what of its command is left."""
-    line = [*road.command(book.machine, QUICK), "ping -n 30 127.0.0.1"]
+    line = [*road.command(book.machine, NO_TERMINAL), "ping -n 30 127.0.0.1"]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(line, stdin=quiet, stdout=quiet, stderr=quiet) as client:
         time.sleep(3)
@@ -220,7 +228,9 @@ def scratch(book: Book) -> None:
                 "a folder and a file",
             )
             quiet = subprocess.DEVNULL
-            holder = subprocess.Popen([*road.command(machine, QUICK), hold], stdin=quiet, stdout=quiet, stderr=quiet)
+            holder = subprocess.Popen(
+                [*road.command(machine, NO_TERMINAL), hold], stdin=quiet, stdout=quiet, stderr=quiet
+            )
             with holder:
                 time.sleep(2)
                 onto = [f"put {file.name} {SFTP_SCRATCH}/held", f"put {file.name} {SFTP_SCRATCH}/new"]
@@ -242,11 +252,6 @@ def scratch(book: Book) -> None:
 
 def _sftp(book: Book, name: str, commands: list[str], why: str) -> None:
     """By OpenSSH's own sftp; a command that fails does not end it."""
-    program, *rest = road.command(book.machine, ("-b", "-", *QUICK[1:]))
     batch = "".join(f"-{each}\n" for each in commands)
-    start = time.monotonic()
-    done = subprocess.run(
-        [program.replace("ssh", "sftp"), *rest], input=batch.encode(), capture_output=True, timeout=60
-    )
-    answer = Answer(done.stdout, done.stderr, None, done.returncode, time.monotonic() - start)
+    answer = ended(road.command(book.machine, ("-b", "-", *BATCH), "sftp"), batch.encode(), SFTP_S)
     book.put(name, "; ".join(re.sub(r"put \S+", "put FILE", each) for each in commands), why, answer)

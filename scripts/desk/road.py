@@ -13,12 +13,12 @@ from scripts.desk.machines import Machine
 OPTIONS = {"ssh_port": "Port", "ssh_user": "User", "ssh_strict_host_key_checking": "StrictHostKeyChecking"}
 
 
-def command(machine: Machine, options: Sequence[str] = ()) -> list[str]:
-    """`ssh ... <address>`, to which a command may be added. Raises Trouble when there is no ssh here."""
-    if shutil.which("ssh") is None:
-        raise Trouble("there is no ssh here: install openssh-client")
+def command(machine: Machine, options: Sequence[str] = (), program: str = "ssh") -> list[str]:
+    """`ssh ... <address>`, to which a command may be added; or OpenSSH's sftp. Raises Trouble when it is not here."""
+    if shutil.which(program) is None:
+        raise Trouble(f"there is no {program} here: install openssh-client")
     data = machine["data"]
-    line = ["ssh"]
+    line = [program]
     if data.get("ssh_config_file"):
         line += ["-F", _path(data["ssh_config_file"])]
     for name, option in OPTIONS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def test_who_refuses_the_key_is_told_its_own_script(
     machine = {"name": "apex", "groups": [group], "data": {}}
     with pytest.raises(Trouble, match=rf"^apex answers but .*Permission denied.*: run scripts/{script} there"):
         rebuild.wait_for_ssh(machine, 1)
+
+
+def test_a_machine_that_hangs_after_the_login_is_waited_for_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It restarts: the connection stands still, and counts as no answer yet."""
+    fake = tmp_path / "ssh"
+    fake.write_text("#!/bin/sh\nexec sleep 60\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(rebuild, "ONCE_S", 0.2)
+    start = time.monotonic()
+    with pytest.raises(Trouble, match=r"^apex did not answer within 0.* \(no end within 0\.2 s\): see that it is on"):
+        rebuild.wait_for_ssh({"name": "apex", "groups": ["linux"], "data": {}}, 0)
+    assert time.monotonic() - start < 10
 
 
 def test_time_by_role() -> None:
