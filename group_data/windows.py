@@ -70,7 +70,8 @@ docker = DockerDesktop(
     settings=[
         RegistryValue(
             r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run\Docker Desktop",
-            data=r'"C:\Program Files\Docker\Docker\Docker Desktop.exe" -Autostart',
+            # Without quotes, as Docker's own backend writes it: two writers of one value say the same.
+            data=r"C:\Program Files\Docker\Docker\Docker Desktop.exe -Autostart",
         ),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
-from .standin import keep, neighbour, sshdprogram
+import pytest
+
+from .standin import computer, dockerdesktop, keep, neighbour, sshdprogram
 from .standin.control import Control
 from .standin.machine import Machine
+from .standin.registry import SZ
 from .standin.use import row, tool
 
 RULE = "TP3 web"
@@ -52,6 +56,39 @@ def test_tampering(machine: Machine) -> None:
     assert door.files(neighbour.HOME)[rf"{neighbour.HOME}\job.exe"]["sddl"].endswith("(A;ID;FA;;;BA)")
     assert "error" in door.answer({"verb": "nonsense"})
     assert "error" in door.answer({"verb": "task", "name": "none", "do": "run"})
+
+
+DESKTOP = r"C:\Program Files\Docker\Docker\Docker Desktop.exe"
+
+
+def run_key(machine: Machine) -> list[list[str]]:
+    """What a logon starts, of the values that our data gives Docker."""
+    docker = runpy.run_path(str(Path(__file__).parents[2] / "group_data" / "windows.py"))["docker"]
+    for value in docker.settings:
+        key, _, name = value.name.rpartition("\\")
+        machine.registry.set(key, name, SZ, value.data)
+    return computer.starts_at_logon(machine)
+
+
+def test_docker_starts_at_a_logon_by_a_line_without_quotes(machine: Machine) -> None:
+    assert run_key(machine) == []  # it is not there
+    machine.drive.write(DESKTOP, b"MZ")
+    assert run_key(machine) == [[DESKTOP, "-Autostart"]]
+    machine.registry.set(dockerdesktop.RUN, "Docker Desktop", SZ, f'"{DESKTOP}" -Autostart')
+    assert computer.starts_at_logon(machine) == [[DESKTOP, "-Autostart"]]
+
+
+@pytest.mark.parametrize(
+    ("planted", "arguments"),
+    [
+        (r"C:\Program.exe", [r"Files\Docker\Docker\Docker", "Desktop.exe", "-Autostart"]),
+        (r"C:\Program Files\Docker\Docker\Docker.exe", ["Desktop.exe", "-Autostart"]),
+    ],
+)
+def test_a_shorter_name_wins_without_quotes(machine: Machine, planted: str, arguments: list[str]) -> None:
+    machine.drive.write(DESKTOP, b"MZ")
+    machine.drive.write(planted, b"MZ")
+    assert run_key(machine) == [[planted, *arguments]]
 
 
 def test_sshd_refuses_what_it_does_not_know(machine: Machine) -> None:

@@ -8,7 +8,9 @@ that the machine asks for ends it, and whoever started it starts it again. Its e
 from __future__ import annotations
 
 import ipaddress
+import ntpath
 import os
+import re
 import signal
 import socket
 import sys
@@ -79,13 +81,8 @@ class Computer:
 
     def _autostart(self) -> None:
         """What the user's Run key names starts in the user's session."""
-        for command in self._starts_at_logon():
+        for command in starts_at_logon(self.machine):
             self.machine.processes.start(command, None, self.machine.session(), self.machine.user_sids, session=1)
-
-    def _starts_at_logon(self) -> list[list[str]]:
-        key = self.machine.registry.find(dockerdesktop.RUN)
-        lines = [split(str(line)) for _, _, line in list(key.values.values())] if key else []
-        return [command for command in lines if self.machine.drive.exists(command[0])]
 
     def _host_key(self) -> asyncssh.SSHKey:
         """Of the computer below, so that who comes from outside knows it before the first boot."""
@@ -99,7 +96,7 @@ class Computer:
                 break
             self._follow_services()
             self._follow_rules()
-            if self.machine.person and not self.machine.logged_on and self._starts_at_logon():
+            if self.machine.person and not self.machine.logged_on and starts_at_logon(self.machine):
                 self.machine.logon()
             self.keeper.save()
 
@@ -141,6 +138,28 @@ class Computer:
     def terminated(self) -> None:
         self.with_all_below = True
         self.down.set()
+
+
+def starts_at_logon(machine: Machine) -> list[list[str]]:
+    """The commands of the user's Run key whose programs are there."""
+    key = machine.registry.find(dockerdesktop.RUN)
+    lines = [program_of(machine, str(line)) for _, _, line in list(key.values.values())] if key else []
+    return [command for command in lines if command]
+
+
+def program_of(machine: Machine, line: str) -> list[str]:
+    """A command line as CreateProcess reads one: without quotes a blank may be part of the program's name or end it.
+
+    The shortest name that is there wins, `.exe` going behind one that has no ending. Empty when none is there.
+    """
+    if line.startswith('"'):
+        command = split(line)
+        return command if machine.drive.real(command[0]).is_file() else []
+    for blank in (each.start() for each in re.finditer(r" |$", line)):
+        name = line[:blank] if ntpath.splitext(line[:blank])[1] else f"{line[:blank]}.exe"
+        if machine.drive.real(name).is_file():
+            return [name, *split(line[blank:])]
+    return []
 
 
 def ready() -> None:
