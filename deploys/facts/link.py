@@ -23,7 +23,9 @@ __all__ = ["Failed", "Unreachable", "ask", "command", "run", "send", "whole"]
 
 Answer = dict[str, Any]
 
-# What Windows' sshd takes on stdin without harm: all of its connection waits while more than 4 KiB are unread.
+# Of a request on stdin. Windows' sshd makes its whole connection wait while more than 4 KiB are unread, and may then
+# lose the end of stdin. No harm to us: the agent reads its one line first of all, waits for no end, and each machine is
+# asked one thing at a time.
 STDIN_BYTES = 64 << 10
 
 # Runs under the machine's Python before the agent is there: writes what comes on stdin beside, names it when it is

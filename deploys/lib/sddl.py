@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 TRUSTED = {
-    **{"SY": "SYSTEM", "BA": "administrators"},
+    "SY": "SYSTEM",
+    "BA": "administrators",
     "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464": "TrustedInstaller",
 }
 SIDS = {"AU": "S-1-5-11", "BU": "S-1-5-32-545", "WD": "S-1-1-0", "IU": "S-1-5-4", "CO": "S-1-3-0", "PU": "S-1-5-32-547"}

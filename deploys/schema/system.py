@@ -1,7 +1,7 @@
 """What the data says of the machine itself: variables, rules, tasks and other things that an operating system keeps.
 
-No class belongs to one system; a
-machine whose system has no such thing says so in one sentence when its data names one.
+No class belongs to one system: a machine whose system has no such thing says so in one sentence when its data names
+one.
 """
 
 from __future__ import annotations

@@ -54,14 +54,29 @@ def check_machine(name: str, data: Mapping[str, Any]) -> None:
 
 
 CLASSES: Mapping[str, type] = {
-    **{"agent": Agent, "brain": Brain, "gateway": Gateway, "gateway_place": GatewayPlace, "gpu": Gpu, "needs": Needs},
-    **{"gateway_native": GatewayNative, "ollama": Ollama, "ssh": Ssh, "tailnet": Tailnet, "reboot": Reboot},
-    **{"docker": DockerDesktop},
+    "agent": Agent,
+    "brain": Brain,
+    "docker": DockerDesktop,
+    "gateway": Gateway,
+    "gateway_native": GatewayNative,
+    "gateway_place": GatewayPlace,
+    "gpu": Gpu,
+    "needs": Needs,
+    "ollama": Ollama,
+    "reboot": Reboot,
+    "ssh": Ssh,
+    "tailnet": Tailnet,
 }
 OF_THE_SYSTEM: Mapping[str, type] = {
-    **{"variables": Variable, "path_entries": PathEntry, "registry_values": RegistryValue, "features": Feature},
-    **{"firewall_rules": FirewallRule, "system_services": SystemService, "installers": Installer},
-    **{"tasks": ScheduledTask, "power": Power},
+    "variables": Variable,
+    "path_entries": PathEntry,
+    "registry_values": RegistryValue,
+    "features": Feature,
+    "firewall_rules": FirewallRule,
+    "system_services": SystemService,
+    "installers": Installer,
+    "tasks": ScheduledTask,
+    "power": Power,
 }
 LISTS: Mapping[str, type] = {"models": Model, "lanes": Lane, "routes": Route, **OF_THE_SYSTEM}
 
