@@ -118,7 +118,10 @@ class Installers:
             command = [rf"{os.environ['SYSTEMROOT']}\System32\msiexec.exe", "/i", path, *arguments]
         for _ in range(BUSY_TRIES):
             try:
-                code, _, _ = win32.run(command[0], command[1:], timeout_s=LONGEST_S)
+                code, _, _ = win32.run(command[0], command[1:], timeout_s=LONGEST_S, quiet=True)
+            except TimeoutError as error:
+                fix = "install it by hand there, or give it arguments in group_data with which it asks no question"
+                raise Refused(f"install {name}", f"its installer did not end within {LONGEST_S:g} s", fix) from error
             except OSError as error:
                 raise Refused(f"install {name}", f"Windows does not start it: {error.strerror}", "check it") from error
             if code & 0xFFFFFFFF != BUSY:

@@ -1,7 +1,7 @@
 """The only lines of the agent that need Windows itself: `ctypes`, `winreg`, and starting its programs.
 
 No decision is made here; what Windows refuses comes out as OSError with `winerror`. The stand-in of the tests has the
-same functions. Only for 64-bit Windows; the few bytes that Windows hands out are not freed: the agent lives shortly.
+same functions. Only for 64-bit Windows; the few bytes that Windows hands out stay ours: the agent lives shortly.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import ctypes
 import importlib
 import os
 import struct
-import subprocess
 from ctypes import byref, c_int, c_ubyte, c_uint32, c_uint64, c_void_p, c_wchar, c_wchar_p, sizeof
 from typing import Any, Iterator, Optional, Sequence
+
+from ..programs import Ended, ended
 
 _c: Any = ctypes  # has more names on Windows than elsewhere
 winreg, msvcrt = map(importlib.import_module, ("winreg", "msvcrt"))
@@ -31,12 +32,10 @@ def _must(done: Any, code: int = 0) -> None:
         raise _c.WinError(code or _c.get_last_error())
 
 
-def run(program: str, arguments: Sequence[str], timeout_s: float = 120) -> tuple[int, bytes, bytes]:
-    """One of Windows' own programs by name, any other by its full path: exit code and raw bytes of both streams."""
-    given = [program if "\\" in program else rf"{os.environ['SYSTEMROOT']}\System32\{program}", *arguments]
-    own_console: Any = {"creationflags": 0x08000000}  # without a window; its code page is the OEM one
-    done = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, **own_console)
-    return done.returncode, done.stdout, done.stderr
+def run(program: str, arguments: Sequence[str], timeout_s: float = 120, quiet: bool = False) -> Ended:
+    """As `programs.ended`, one of Windows' own programs by name. Without a window, its code page is the OEM one."""
+    place = program if "\\" in program else rf"{os.environ['SYSTEMROOT']}\System32\{program}"
+    return ended([place, *arguments], timeout_s, quiet)
 
 
 def text(data: bytes) -> str:

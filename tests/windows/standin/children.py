@@ -20,6 +20,7 @@ def module(world: World) -> Any:
     module: Any = types.ModuleType("subprocess")
     for name in ("PIPE", "DEVNULL", "STDOUT", "TimeoutExpired", "CompletedProcess", "SubprocessError"):
         setattr(module, name, getattr(subprocess, name))
+    module.CREATE_NO_WINDOW = 0x08000000
 
     class Popen:
         def __init__(self, args: Sequence[str], **options: Any) -> None:
@@ -99,11 +100,16 @@ def module(world: World) -> Any:
 
 
 class _Appender:
-    """The child's own handle to a file or pipe: open as long as the child lives, whatever the parent does."""
+    """The child's own handle to a file or pipe: open as long as it, or one that inherited it, lives."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.lock = threading.Lock()
+        self.holders = 1
+
+    def hold(self) -> None:
+        with self.lock:
+            self.holders += 1
 
     def __call__(self, data: bytes) -> None:
         with self.lock:
@@ -112,6 +118,9 @@ class _Appender:
 
     def close(self) -> None:
         with self.lock:
+            self.holders -= 1
+            if self.holders:
+                return
             if self.descriptor >= 0:
                 os.close(self.descriptor)
             self.descriptor = -1

@@ -85,8 +85,16 @@ class Process:
         self.say("".join(f"{line}\r\n" for line in lines).encode(self.machine.oem, "replace"), error)
 
     def start(self, image: str, *arguments: str) -> Process:
-        """A child of this process."""
-        return self.machine.processes.start([image, *arguments], parent=self)
+        """A child of this process, which inherits its streams: a pipe ends with the last one that holds it."""
+        sinks = list(self.sinks) if all(hasattr(each, "hold") for each in self.sinks) else []
+        for each in sinks:
+            each.hold()
+        try:
+            return self.machine.processes.start([image, *arguments], parent=self, sinks=sinks)
+        except OSError:
+            for each in sinks:
+                each.close()
+            raise
 
     def live(self) -> int:
         """For programs that run until they are ended."""
@@ -223,6 +231,11 @@ class Processes:
     def of_job(self, name: str) -> list[Process]:
         with self.lock:
             return [each for each in self.all.values() if each.alive and name in each.jobs]
+
+    def end_tree(self, process: Process) -> None:
+        for each in self.children(process.pid):
+            self.end_tree(each)
+        self.end(process, 1)
 
     def end_job(self, name: str) -> None:
         for each in self.of_job(name):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from . import children, nt, room, win32
 from .machine import PYTHON, Machine
-from .processes import Process
+from .processes import Ended, Process
 from .zipped import modules
 
 FRESH = {"os", "ntpath", "genericpath", "shutil", "tempfile", "zipfile", "tarfile", "gzip", "dataclasses"}
@@ -50,6 +50,7 @@ class World:
         self.modules["io"] = self._io()
         self.modules["subprocess"] = children.module(self)
         self.modules["time"] = self._time()
+        self.modules["threading"] = self._threading()
         self.modules["platform"] = _Trap("platform asks WMI, which is refused to a network logon and crashes")
         stand_in = types.ModuleType(f"{AGENT}.windows.win32")
         vars(stand_in).update(win32.functions(machine))
@@ -172,6 +173,21 @@ class World:
             self.process.check()
 
         module.sleep = sleep
+        return module
+
+    def _threading(self) -> Any:
+        """Threads belong to the process, and end with it."""
+        module: Any = types.ModuleType("threading")
+        vars(module).update(vars(threading))
+        world = self
+
+        class Thread(threading.Thread):
+            def run(self) -> None:
+                world.machine.running.process = world.process
+                with contextlib.suppress(Ended):
+                    super().run()
+
+        module.Thread = Thread
         return module
 
     def finish(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
     """Every public function of `win32.py` by name."""
     drive, registry, processes = machine.drive, machine.registry, machine.processes
 
-    def run(program: str, arguments: Sequence[str], timeout_s: float = 120) -> tuple[int, bytes, bytes]:
+    def run(
+        program: str, arguments: Sequence[str], timeout_s: float = 120, quiet: bool = False
+    ) -> tuple[int, bytes, bytes]:
         process = processes.start([program, *arguments], parent=machine.process())
-        own = machine.process()
+        own, end = machine.process(), time.monotonic() + timeout_s
         while not process.ended.wait(0.01):
             own.check()
-        return process.code or 0, bytes(process.out), bytes(process.err)
+            if time.monotonic() > end:
+                processes.end_tree(process)
+                raise TimeoutError(errno.ETIMEDOUT, f"{program} did not end within {timeout_s:g} s")
+        return process.code or 0, b"" if quiet else bytes(process.out), b"" if quiet else bytes(process.err)
 
     def text(data: bytes) -> str:
         return data.decode(machine.oem, "replace")
