@@ -386,3 +386,18 @@ def test_the_whole_agent_on_windows(
     assert agent.look({})["manifest"] == []
     assert not machine.scheduler.tasks
     assert not machine.drive.exists(r"C:\litellm")
+
+
+def test_the_machine_s_own_administrator_is_letters_to_windows(
+    bench: StandInBench, system: Any, machine: Machine
+) -> None:
+    """It says LA for number 500 of the machine, and LG for the guest: whose SID that is, is asked."""
+    path = bench.home + r"\file"
+    bench.write(path, b"")
+    system.grant(path, "only Administrator")
+    assert ";;;LA)" in machine.drive.sddl(path)
+    assert system.access_of(path) == "only Administrator"
+    machine.drive.descriptors[machine.drive.key(path)] = security.parse("O:LAD:P(A;;FA;;;BA)(A;;FR;;;LG)")
+    number = security.ALIASES["LA"]
+    assert bench.load("windows.ownership").look_over(path, number, top=False, mend=False)["owner"] == ""
+    assert system.access_of(path) == f"O:{number}D:P(A;;0x120089;;;LG)(A;;0x1f01ff;;;S-1-5-32-544)", "no guest is there"

@@ -62,7 +62,7 @@ def _clear_left(directory: str, prefix: str) -> None:
 def _is_ours(nest: str) -> bool:
     """Whether nobody else can have put anything in it, or put another in its place by now."""
     with win32.opened(nest, ntfs.LOOK) as handle:
-        link, text = ntfs.is_link(handle), win32.security(handle)
+        link, text = ntfs.is_link(handle), ntfs.security(handle)
     try:
         found = sddl.parse(text)
     except ValueError:

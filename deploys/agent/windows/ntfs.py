@@ -7,6 +7,7 @@ one that leads away, and put it in a folder's place between two looks.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from typing import IO, Any, Callable, Iterator, Union
@@ -27,7 +28,20 @@ Decide = Callable[[sddl.Descriptor], sddl.Descriptor]
 def access(path: str) -> str:
     """Owner and access list as SDDL: of a link its own."""
     with win32.opened(path, LOOK) as handle:
-        return str(win32.security(handle))
+        return security(handle)
+
+
+def security(handle: Any) -> str:
+    """Owner and access list of what is open as SDDL, the same on every machine."""
+    return sddl.spelled_out(win32.security(handle), _sid_of_letters)
+
+
+@functools.lru_cache(maxsize=None)
+def _sid_of_letters(letters: str) -> str:
+    try:
+        return str(win32.sid_of(win32.name_of(letters)))
+    except OSError:  # nobody there is meant
+        return letters
 
 
 def is_link(handle: Any) -> bool:
@@ -44,9 +58,9 @@ def secure(path: str, wanted: Union[sddl.Descriptor, Decide]) -> None:
             fix = "remove that link, or name the place that it leads to in group_data"
             raise Refused(f"set the access of {path}", "it is a link to another place", fix)
         if callable(wanted):
-            wanted = wanted(sddl.parse(win32.security(handle)))
+            wanted = wanted(sddl.parse(security(handle)))
         win32.set_security(handle, sddl.render(wanted), not wanted.protected)
-        found = sddl.parse(win32.security(handle))
+        found = sddl.parse(security(handle))
     own = found if wanted.protected else sddl.without_inherited(found)
     if own._replace(protected=True) != wanted._replace(protected=True):
         raise Refused(f"set the access of {path}", f"Windows keeps {sddl.render(found)}", "look at its owner")

@@ -15,7 +15,7 @@ def look_over(path: str, account: str, top: bool, mend: bool) -> State:
     """See `System.look_over`. `account`: a SID."""
     directory = os.path.isdir(path)
     with win32.opened(path, ntfs.LOOK) as handle:
-        link, text = ntfs.is_link(handle), win32.security(handle)
+        link, text = ntfs.is_link(handle), ntfs.security(handle)
     try:
         found = sddl.parse(text)
     except ValueError:  # entries of a kind that no folder of ours has: whoever made them is not known

@@ -6,7 +6,7 @@ Windows changes the text at will (order, `P` or `PAI`, `FA` or a number, two let
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 ALIASES = {
     "SY": "S-1-5-18",
@@ -76,6 +76,15 @@ def parse(text: str) -> Descriptor:
     return Descriptor(_sid(owner or ""), "P" in control, merged(map(_ace, re.findall(r"\(([^()]*)\)", entries))))
 
 
+def spelled_out(text: str, sid_of: Callable[[str], str]) -> str:
+    """The same SDDL with figures for letters that mean another SID on each machine: LA is its own Administrator."""
+
+    def figures(found: re.Match[str]) -> str:
+        return found[0] if found[0] in ALIASES else sid_of(found[0])
+
+    return re.sub(r"(?:(?<=O:)|(?<=;))[A-Z]{2}(?=[DG]:|\))", figures, text)
+
+
 def without_inherited(found: Descriptor) -> Descriptor:
     """What is its own: the rest comes from above."""
     return found._replace(aces=frozenset(ace for ace in found.aces if "ID" not in ace.flags))
@@ -105,10 +114,10 @@ def _specific(mask: int) -> int:
     return mask
 
 
-def merged(aces: object) -> frozenset[Ace]:
+def merged(aces: Iterable[Ace]) -> frozenset[Ace]:
     """Entries for the same one with the same flags are one."""
     masks: dict[tuple[bool, frozenset[str], str], int] = {}
-    for ace in aces:  # type: ignore[attr-defined]
+    for ace in aces:
         key = (ace.allow, ace.flags, ace.sid)
         masks[key] = masks.get(key, 0) | ace.mask
     return frozenset(Ace(allow, flags, mask, sid) for (allow, flags, sid), mask in masks.items())

@@ -130,7 +130,7 @@ def sid_of(account: str) -> str:
 
 
 def name_of(sid: str) -> str:
-    """The account's name without its domain. Raises OSError 1332 when there is none."""
+    """The account's name without its domain, of a SID or its letters in SDDL. Raises OSError 1332 for none."""
     binary, name, domain, size = c_void_p(), (c_wchar * 256)(), (c_wchar * 256)(), c_uint32(256)
     rest = (byref(size), domain, byref(c_uint32(256)), byref(c_int()))
     _must(advapi32.ConvertStringSidToSidW(c_wchar_p(sid), byref(binary)))

@@ -14,11 +14,11 @@ from .drive import PROFILE, PROGRAM_DATA, PROGRAM_FILES, Drive, error
 from .engine import Engine
 from .processes import Process, Processes
 from .registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ, USER_ENVIRONMENT, Registry
-from .security import ADMINISTRATORS, AUTHENTICATED, EVERYONE, LOCAL_SERVICE, SYSTEM, USERS
+from .security import ADMINISTRATORS, AUTHENTICATED, EVERYONE, LOCAL_SERVICE, MACHINE, SYSTEM, USERS
 from .words import GROUPS_IN_GERMAN, said
 
 HOST, USER = "APEX", "Anna"
-USER_SID = "S-1-5-21-1004336348-1177238915-682003330-1001"
+USER_SID = f"{MACHINE}-1001"
 ACCOUNTS = {
     SYSTEM: ("NT AUTHORITY", "SYSTEM"),
     LOCAL_SERVICE: ("NT AUTHORITY", "LOCAL SERVICE"),
@@ -29,7 +29,8 @@ ACCOUNTS = {
     EVERYONE: ("", "Everyone"),
     "S-1-3-0": ("", "CREATOR OWNER"),
     USER_SID: (HOST, USER),
-    "S-1-5-21-1004336348-1177238915-682003330-1002": (HOST, "Bert"),
+    f"{MACHINE}-500": (HOST, "Administrator"),
+    f"{MACHINE}-1002": (HOST, "Bert"),
 }
 SSH_HOME = r"C:\ProgramData\ssh"
 # documented: made by sshd at its first start

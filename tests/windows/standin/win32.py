@@ -88,7 +88,7 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         return machine.sid_of(account)
 
     def name_of(sid: str) -> str:
-        return machine.account(sid)[1]
+        return machine.account(security_.ALIASES.get(sid, sid))[1]
 
     def listed() -> dict[int, tuple[int, str]]:
         return {each.pid: (each.parent, each.name) for each in processes.all.values() if each.alive}
