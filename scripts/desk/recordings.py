@@ -15,6 +15,8 @@ SFTP_SCRATCH = "/C:/ProgramData/ssh/llm-harness-record"  # the same, as SFTP cal
 READ_ALL = "{python} -I -c print(len(__import__('sys').stdin.buffer.read()))"
 RULES = r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules"
 ENVIRONMENT = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
+UNINSTALL = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
+LISTING = "/L /E /BYTES /TS /FP /NC /NDL /NJH /NJS /NP /XJ /R:0 /W:0"
 SLEEP = "238c9fa8-0aad-41ed-83f4-97be242c8f20"
 MISSING = "llm-harness-is-not-there"
 
@@ -83,6 +85,16 @@ PROGRAMS = [
         'tasklist /NH /FI "IMAGENAME eq explorer.exe"',
         "no row of explorer.exe when nobody is logged on: then the boot tasks did it all",
     ),
+    Recording(
+        "docker-run",
+        r'reg query HKCU\Software\Microsoft\Windows\CurrentVersion\Run /v "Docker Desktop"',
+        "how Docker starts with a logon: without quotes, as Docker's own backend writes it",
+    ),
+    Recording(
+        "docker-containers",
+        'docker ps -a --no-trunc --format "{{.ID}} {{.Mounts}}"',
+        "how a folder of this machine is called that a container sees",
+    ),
     Recording("wsl-status", "wsl --status", "UTF-16, and its code where WSL is missing"),
     Recording("wsl-list", "wsl -l -v", "the same for the list"),
 ]
@@ -100,6 +112,11 @@ TOOLS = [
     Recording(
         "schtasks-csv", r"schtasks /Query /TN \Microsoft\Windows\Defrag\ScheduledDefrag /FO CSV /V /NH", "its columns"
     ),
+    Recording(
+        "schtasks-all",
+        r'schtasks /Query /XML | findstr /l /c:"<?xml" /c:"<Tasks" /c:"<!-- \llm-harness"',
+        "whether all tasks are one document",
+    ),
     Recording("netsh-missing", f"netsh advfirewall firewall show rule name={MISSING}", "exit 1 for no such rule"),
     Recording("firewall-ssh", f'reg query "{RULES}" /v OpenSSH-Server-In-TCP', "the shipped rule and its shown name"),
     Recording("firewall-ours", f'reg query "{RULES}" | findstr /l /c:"llm-harness" /c:"Tailscale-In"', "rules as kept"),
@@ -112,17 +129,43 @@ TOOLS = [
     Recording("icacls-home", "icacls {home}", "for administrators and SYSTEM only, once converge was here"),
     Recording("icacls-missing", rf"icacls C:\{MISSING}", "exit 2"),
     Recording("netstat", 'netstat -ano -p TCP | findstr /l /c:":22 " /c:":4000 " /c:":11434 "', "listeners of ours"),
+    Recording("netstat-both", 'netstat -ano | findstr /l /c:":22 "', "the same of both families, as verify asks"),
+    Recording("route", "route print", "own addresses: which columns, how long ones of IPv6 break"),
+    Recording(
+        "tasklist-accounts", 'tasklist /V /FO CSV /NH /FI "IMAGENAME eq sshd.exe"', "its columns; whom SYSTEM is"
+    ),
     Recording("tasklist", 'tasklist /FO CSV /NH /FI "PID eq 4"', "the process System, in this language"),
     Recording("tasklist-missing", 'tasklist /FO CSV /NH /FI "PID eq 3"', "no such process, exit 0"),
     Recording("taskkill-missing", "taskkill /PID 3 /F", "exit 128"),
     Recording("certutil", r"certutil -hashfile C:\Windows\System32\cmd.exe SHA256", "where the hash stands"),
     Recording("certutil-missing", rf"certutil -hashfile C:\{MISSING} SHA256", "exit 0x80070002"),
+    Recording("certutil-folder", r"certutil -hashfile C:\Windows SHA256", "exit 0x80070005: that it is a folder"),
+    Recording(
+        "robocopy",
+        rf"robocopy C:\Windows\System32\OpenSSH NUL {LISTING}",
+        "columns of a listing, its times in UTC, exit 1: there is something to copy",
+    ),
+    Recording("robocopy-missing", rf"robocopy C:\{MISSING} NUL {LISTING}", "exit 16, in this language"),
+    Recording(
+        "powercfg-hidden",
+        f"powercfg /qh SCHEME_CURRENT {SLEEP} 9d7815a6-7ee4-497e-8888-515a05f02364",
+        "a setting that /query may leave out; without numbers where the machine has none",
+    ),
     Recording(
         "powercfg",
         f"powercfg /query SCHEME_CURRENT {SLEEP} 29f6c1db-86da-48c5-9fdb-f2b67b1f44da",
         "the last two hex numbers: on mains, on battery",
     ),
     Recording("reg-path", f'reg query "{ENVIRONMENT}" /v Path', "REG_EXPAND_SZ, with its variables"),
+    Recording("set", "cmd /c set ProgramFiles", "NAME=value, the names in their own case"),
+    Recording(
+        "reg-programs",
+        rf'reg query "{UNINSTALL}\Docker Desktop" /s /v DisplayName',
+        "a listed program; the sentence at the end of a search",
+    ),
+    Recording(
+        "reg-service", r"reg query HKLM\SYSTEM\CurrentControlSet\Services\sshd", "Start; DelayedAutostart or not"
+    ),
     Recording("reg-missing", rf"reg query HKLM\SOFTWARE\{MISSING}", "exit 1, in this language"),
     Recording(
         "dism-feature",
@@ -142,6 +185,11 @@ TOOLS = [
 ]
 
 SCRATCHES = [
+    Recording(
+        "icacls-save",
+        r"icacls {scratch} /save {scratch}\lists /T /C /Q & type {scratch}\lists",
+        "UTF-16; a name and its list in turn, names from the folder's own on",
+    ),
     Recording("mkdir-sftp", "icacls {scratch}", "a folder that SFTP has made: who may read"),
     Recording(
         "mkdir-python",
@@ -156,7 +204,7 @@ SCRATCHES = [
 ]
 
 LEFT_OUT = (
-    "Left out on purpose: variables other than the machine's Path, keys and key files, the tailnet's other machines, "
-    "names and node keys, the content of files, the list of processes. What is in may still name a user, this machine "
-    "and its tailnet address: read it before you give it away."
+    "Left out on purpose: variables other than the machine's Path and where programs lie, keys and key files, the "
+    "tailnet's other machines, names and node keys, the content of files, the list of processes. What is in may still "
+    "name a user, this machine, its addresses and its containers: read it before you give it away."
 )

@@ -72,7 +72,6 @@ def python(process: Process) -> int:
 def test_every_answer_is_kept_as_it_came(machine: Machine, apex: dict[str, Any], tmp_path: Path) -> None:
     machine.registry.set(r"HKCU\Environment", "API_KEY", 1, SECRET)
     folder, count = record.recorded(apex, tmp_path / "records")
-    print("FAULTS", machine.processes.faults)
     text = (folder / "README.md").read_text()
     codes = {
         row.split("|")[1].strip()[3:]: row.split("|")[-5].strip() for row in text.splitlines() if row[2:4].isdigit()

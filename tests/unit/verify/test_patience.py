@@ -59,7 +59,7 @@ def test_every_way_over_ssh_has_an_end(hangs: Callable[[str], Path], apex: Windo
     hangs("ssh")
     with pytest.raises(TooLong):
         apex.road.hand(APEX, "curl -K -", "url = x")
-    with pytest.raises(Unreachable, match="^apex: a command over SSH did not end"):
+    with pytest.raises(Unreachable, match=r"^apex: a command over SSH did not end"):
         apex._hand("curl -K -", "url = x")
     assert apex.road.knock(APEX) == ""
     apex.road.leave(APEX)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.desk.recordings import FIRST, PROGRAMS, SCRATCHES, TOOLS
 from tests.verify import desk
+from tests.verify import windows_asking as asking
 from tests.verify.machine import Machine as Asked
 from tests.verify.neighbour import Neighbour
 from tests.windows.standin.machine import Machine
@@ -73,6 +75,15 @@ def test_a_machine_that_says_it_in_other_words_is_green(box: Box) -> None:
     box.data["path_entries"] = [{"directory": r"C:\Program Files\Tools", "scope": "machine"}]
     box.set(rf"{UNINSTALL}\Docker Desktop", "DisplayName", SZ, "Docker Desktop 4.58.1 (x64)")
     assert verdict(box).red == {}
+
+
+def test_what_verify_asks_can_be_recorded_on_a_real_machine(box: Box) -> None:
+    """`record` has an answer of every program that is asked here, by which the stand-in can be corrected."""
+    asked = [*asking.first(box.expected, "x").values(), "chcp", "curl -K -"]
+    programs = {line.split()[0] for line in asked} - {"type", "del"}
+    recorded = {word for each in [*FIRST, *PROGRAMS, *TOOLS, *SCRATCHES] for word in each.command.split()}
+    assert len(programs) > 12
+    assert programs <= recorded
 
 
 def test_a_native_gateway_is_green(box: Box) -> None:
