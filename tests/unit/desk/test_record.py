@@ -62,5 +62,5 @@ def test_sftp_goes_the_road_of_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "-T" in record.NO_TERMINAL
     assert "-T" not in sftp
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(Trouble, match="^there is no sftp here: install openssh-client"):
+    with pytest.raises(Trouble, match=r"^there is no sftp here: install openssh-client"):
         road.command(MACHINE, (), "sftp")
