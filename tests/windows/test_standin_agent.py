@@ -98,6 +98,28 @@ def test_a_program_that_ends_its_parent_only_is_no_orphan(system: Any, spec: dic
     assert not look(system)["running"]
 
 
+def test_who_outlives_a_program_that_falls_over_goes_before_the_next(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the program's pipe, which so has no end, and 20 GB of the card."""
+    monkeypatch.setattr(bench.load("windows.bootservices"), "PAUSE_S", 0.1)
+    at_once: list[int] = []
+
+    def falls_over(process: Process) -> int:
+        at_once.append(len(machine.processes.find("child.exe")))
+        process.start(r"C:\work\child.exe")
+        process.say("up\r\n")
+        return 3
+
+    machine.processes.install(r"C:\work\environment.exe", falls_over)
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    until(lambda: system.restarts_of(SERVICE) >= 2)
+    until(lambda: len(at_once) >= 3)
+    assert set(at_once) == {0}
+    assert system.log_tail(SERVICE, 50).count("environment.exe ended with 3") >= 2
+
+
 def test_a_second_holder_does_nothing(bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine) -> None:
     """Deleted and made anew, the task has lost track of what runs; the job has not."""
     system.define_service(spec)

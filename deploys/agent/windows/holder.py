@@ -11,9 +11,11 @@ import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
 from typing import IO
 
+from ..programs import LAST_WORDS_S, pump
 from ..system import State
 from . import win32
 
@@ -48,7 +50,7 @@ def hold(path: str) -> int:
 
 
 def _once(spec: State) -> int:
-    """Run the command to its end. Its words go to the log, which steps aside when it is long."""
+    """Run the command to its end, and what it started with it. Its words go to the log, which steps aside when long."""
     log = _Log(spec["log"])
     try:
         started = subprocess.Popen(
@@ -61,12 +63,26 @@ def _once(spec: State) -> int:
     except OSError as error:
         log.write(f"{spec['command'][0]} cannot be started: {error}\n".encode())
         return 1
-    if started.stdout is not None:
-        for block in iter(lambda: os.read(started.stdout.fileno(), 1 << 16), b""):  # type: ignore[union-attr]
-            log.write(block)
-    code = started.wait()
+    words = threading.Thread(target=pump, args=(started.stdout, log.write), daemon=True)
+    words.start()
+    code = started.wait()  # not for the end of its words: whom it leaves behind may hold them open
+    _end_others(spec["job"])
+    words.join(LAST_WORDS_S)
     log.write(f"{os.path.basename(spec['command'][0])} ended with {code}\n".encode() if spec["again"] else b"")
     return code
+
+
+def _end_others(job: str) -> None:
+    """Whoever outlives the command would keep its port, and its memory on the card, from the next one."""
+    end = time.monotonic() + LAST_WORDS_S
+    while time.monotonic() < end:
+        others = [each for each in win32.job_processes(job) if each != os.getpid()]
+        if not others:
+            return
+        for each in others:
+            with contextlib.suppress(OSError):  # it ends by itself just now
+                win32.terminate(each)
+        time.sleep(0.05)
 
 
 class _Log:
