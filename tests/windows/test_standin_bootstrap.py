@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from deploys.lib.sddl import others_who_change
+
+from .standin.firstday import TAILSCALE as TAILSCALE_EXE
 from .standin.firstday import FirstDay, bare, rule_of, run_batch
-from .standin.machine import Machine
+from .standin.machine import SSH_HOME, SSH_HOME_ACCESS, USER_SID, Machine
+from .standin.processes import Process
 from .standin.registry import DWORD, SZ, Key
-from .standin.security import ADMINISTRATORS, SYSTEM
+from .standin.security import ADMINISTRATORS, AUTHENTICATED, SYSTEM
 from .standin.use import Said
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bootstrap.cmd"
@@ -21,6 +25,7 @@ PLACE = r"C:\setup & more\bootstrap.cmd"  # cmd must never act on a folder's nam
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeskKey+/Desk="
 KEYS = r"C:\ProgramData\ssh\administrators_authorized_keys"
 MSI = b"a package"
+LAN, AT_FIRST = "llm-harness ssh from the local network", "llm-harness ssh until this machine is on the tailnet"
 OPENSSH = r"HKLM\SOFTWARE\OpenSSH"
 POWER = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Power"
 
@@ -57,7 +62,9 @@ def everything(machine: Machine) -> dict[str, Any]:
     files = {}
     for real in sorted(machine.drive.folder.rglob("*")):
         path = machine.drive.path_of(real)
-        files[path] = (real.read_bytes() if real.is_file() else b"", machine.drive.descriptor(path))
+        access = machine.drive.descriptor(path)  # the order of entries that all allow means nothing
+        told = (access.owner, frozenset(access.aces), access.protected)
+        files[path] = (real.read_bytes() if real.is_file() else b"", told)
     return {
         "files": files,
         "registry": dict(values(machine.registry.root, "")),
@@ -78,7 +85,7 @@ def test_from_bare_to_done(machine: Machine, day: FirstDay) -> None:
     assert {(ace.sid, ace.mask) for ace in access.aces} == {(ADMINISTRATORS, 0x1F01FF), (SYSTEM, 0x1F01FF)}
     # port 22
     assert "|RA4=100.64.0.0/255.192.0.0|RA6=fd7a:115c:a1e0::/48|" in rule_of(machine, "llm-harness ssh")
-    assert machine.firewall.named("llm-harness ssh from the local network") == []
+    assert machine.firewall.named(LAN) == machine.firewall.named(AT_FIRST) == []
     assert "Active=FALSE" in machine.firewall.rules()["OpenSSH-Server-In-TCP"]
     # the rest
     shell = machine.registry.get(OPENSSH, "DefaultShell")
@@ -96,7 +103,10 @@ def test_it_ends_with_what_the_desk_needs(machine: Machine, day: FirstDay) -> No
     assert eval(entry) == ("apex", {"ssh_hostname": "100.64.0.7", "ssh_user": "Anna"})
     host_key = next(line for line in lines if "HostKey" in line)
     assert host_key == "    apex,100.64.0.7 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfTheStandIn"
-    assert lines[-1].endswith("make rebuild HOST=apex")
+    assert lines[-1] == 'Then, on the desk: docs/windows.md, "The first evening", from step 2.'
+    guide = (SCRIPT.parents[1] / "docs" / "windows.md").read_text(encoding="utf-8")
+    assert "\n## The first evening" in guide
+    assert "\n| 2 | " in guide
 
 
 def test_the_second_run_changes_nothing(machine: Machine, day: FirstDay) -> None:
@@ -154,6 +164,9 @@ class TestKey:
             "-----BEGIN OPENSSH PRIVATE KEY-----",
             "ssh-ed25519 nonsense",
             "ssh-ed25519 AAAA|calc",
+            "ssh-ed25519 AAAA;x&calc",
+            "ssh-ed25519 ;AAAA&calc",
+            "ssh;x&calc AAAAC3",
             "ssh&calc AAAAC3",
             r"C:\nowhere.pub",
         ],
@@ -225,38 +238,206 @@ class TestRefusals:
         machine.processes.install(r"C:\Windows\System32\ping.exe", lambda _process: 0)
         assert "(no host key after 60 s)" in self.sentence(run(machine, KEY))
 
+    def test_sshd_ends_again_though_an_earlier_one_left_its_host_key(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY)
+        sshd = machine.services.known["sshd"]
+
+        def ends(_process: object) -> int:
+            sshd.state, sshd.exit_code = 1, 4  # the code looks like the state "running"
+            return 0
+
+        sshd.state = 1
+        machine.processes.install(r"C:\Windows\System32\ping.exe", ends)
+        said = self.sentence(run(machine, KEY))
+        assert said.startswith("APEX: starting sshd with the machine did not work (it is not running after 60 s): ")
+
+    @pytest.mark.parametrize("words", [("lan", "no-lan"), ("another key",), ("lann",)])
+    def test_words_that_nobody_understands(self, machine: Machine, day: FirstDay, words: tuple[str, ...]) -> None:
+        before = everything(machine)
+        assert self.sentence(run(machine, KEY, *words)).startswith("Not understood: ")
+        assert everything(machine) == before
+
+
+class TestFolder:
+    """%ProgramData%\\ssh, which any user may make before sshd does."""
+
+    def closed(self, machine: Machine) -> bool:
+        """As sshd makes it, whatever the order."""
+        found = machine.drive.descriptor(SSH_HOME)
+        entries = {(ace.sid, ace.flags, ace.mask) for ace in found.aces if ace.allow}
+        down = frozenset({"OI", "CI"})
+        full = {(sid, down, 0x1F01FF) for sid in (ADMINISTRATORS, SYSTEM)}
+        wanted = full | {(AUTHENTICATED, down, 0x1200A9)}
+        return found.owner == ADMINISTRATORS and found.protected and entries == wanted and len(found.aces) == 3
+
+    def test_is_made_before_sshd_is_there(self, machine: Machine, day: FirstDay) -> None:
+        day.dism_code, day.sshd_after_restart = 3010, True
+        run(machine, KEY)
+        assert self.closed(machine)
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            pytest.param("", id="by a user"),
+            pytest.param(f"O:{USER_SID}D:PAI(A;OICI;FA;;;{USER_SID})(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;AU)", id="his"),
+            pytest.param(SSH_HOME_ACCESS + f"(A;OICI;FA;;;{USER_SID})", id="after Explorer's Continue"),
+            pytest.param(SSH_HOME_ACCESS.replace("0x1200a9", "0x1301bf"), id="every user changes it"),
+        ],
+    )
+    def test_that_somebody_made_is_closed(self, machine: Machine, day: FirstDay, made: str) -> None:
+        machine.drive.owner_is_user = None if made else USER_SID
+        machine.drive.make(SSH_HOME, made)
+        machine.drive.owner_is_user = None
+        assert run(machine, KEY).code == 0
+        assert self.closed(machine)
+        before = everything(machine)
+        again = run(machine, KEY)
+        assert "   did " not in again.out
+        assert everything(machine) == before
+
+    def test_that_became_loose_is_closed_and_said(self, machine: Machine, day: FirstDay) -> None:
+        """sshd does not start with it: from its logs, too."""
+        run(machine, KEY)
+        for folder in (SSH_HOME, rf"{SSH_HOME}\logs"):
+            loose = f"O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{USER_SID})"
+            machine.drive.set_descriptor(folder, loose, machine.user_sids, restore=True)
+        machine.drive.set_descriptor(
+            rf"{SSH_HOME}\sshd_config",
+            f"O:{USER_SID}D:(A;;FA;;;{USER_SID})(A;;FA;;;BA)",
+            machine.user_sids,
+            restore=True,
+        )
+        machine.services.known["sshd"].state = 1
+        said = run(machine, KEY)
+        assert said.code == 0
+        assert "to do  others could write into" in said.out
+        assert self.closed(machine)
+        assert {ace.sid for ace in machine.drive.descriptor(rf"{SSH_HOME}\logs").aces} == {ADMINISTRATORS, SYSTEM}
+        settings = machine.drive.descriptor(rf"{SSH_HOME}\sshd_config")
+        assert settings.owner == ADMINISTRATORS
+        assert USER_SID not in {ace.sid for ace in settings.aces}
+        assert machine.services.known["sshd"].state == 4
+
+    def test_with_something_in_it_before_there_was_a_server(self, machine: Machine, day: FirstDay) -> None:
+        machine.drive.write(rf"{SSH_HOME}\;sshd_config", "AuthorizedKeysFile C:/Users/Bert/keys")
+        said = run(machine, KEY)
+        assert said.code == 1
+        assert r"C:\ProgramData\ssh has files in it" in said.err
+        assert "rename it, then run this again" in said.err
+        assert "sshd" not in machine.services.known
+        machine.drive.wipe(SSH_HOME)
+        assert run(machine, KEY).code == 0
+
+    def test_that_is_a_link(self, machine: Machine, day: FirstDay) -> None:
+        machine.drive.make(r"C:\Users\Bert\his")
+        machine.drive.real(SSH_HOME).symlink_to(machine.drive.real(r"C:\Users\Bert\his"))
+        said = run(machine, KEY)
+        assert (said.code, "is a link" in said.err) == (1, True)
+
+    def test_that_the_desk_finds_good(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY)
+        assert others_who_change(machine.drive.sddl(SSH_HOME)) == []
+
 
 class TestDoors:
-    def test_the_local_network_may_come_until_the_tailnet_is_there(self, machine: Machine, day: FirstDay) -> None:
-        day.login = False
+    @pytest.mark.parametrize("state", ["NeedsLogin", "Expired"])
+    def test_the_local_network_may_come_until_the_tailnet_is_there(
+        self, machine: Machine, day: FirstDay, state: str
+    ) -> None:
+        day.login, day.tailnet = False, state
         said = run(machine, KEY)
         assert said.code == 0
         assert "to do  join the tailnet" in said.out
-        assert "RA4=LocalSubnet" in rule_of(machine, "llm-harness ssh from the local network")
+        assert "RA4=LocalSubnet" in rule_of(machine, AT_FIRST)
         assert '("apex", {"ssh_user": "Anna"})' in said.out
         day.login = True
-        assert "closed port 22 to the local network" in run(machine, KEY).out
-        assert machine.firewall.named("llm-harness ssh from the local network") == []
+        assert f"removed the firewall's rule '{AT_FIRST}'" in run(machine, KEY).out
+        assert machine.firewall.named(AT_FIRST) == machine.firewall.named(LAN) == []
 
-    def test_or_for_good(self, machine: Machine, day: FirstDay) -> None:
+    def test_stopped_is_not_joined(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY)
+        day.tailnet = "Stopped"
+        assert "did    joined the tailnet" in run(machine, KEY).out
+        assert day.tailnet == "Running"
+
+    def test_whoever_was_logged_out_is_let_in_from_the_local_network(self, machine: Machine, day: FirstDay) -> None:
+        run(machine, KEY)
+        day.tailnet, day.login = "Expired", False
+        assert "to do  join the tailnet" in run(machine, KEY).out
+        assert machine.firewall.named(AT_FIRST)
+
+    @pytest.mark.parametrize("trouble", ["no internet", "other bytes", "installer"])
+    def test_somebody_can_come_when_tailscale_fails(self, machine: Machine, day: FirstDay, trouble: str) -> None:
+        if trouble == "no internet":
+            day.internet.clear()
+        elif trouble == "other bytes":
+            day.internet[data("TAILSCALE_URL")] = b"something else"
+        else:
+            day.msiexec_code = 1603
+        assert run(machine, KEY).code == 1
+        assert "Active=FALSE" in machine.firewall.rules()["OpenSSH-Server-In-TCP"]
+        assert "Active=TRUE" in rule_of(machine, AT_FIRST)
+        assert "RA4=LocalSubnet" in rule_of(machine, AT_FIRST)
+        assert not machine.drive.exists(rf"{SSH_HOME}\llm-harness-tailscale.msi")
+
+    def test_the_shipped_rule_goes_only_when_another_lets_in_the_local_network(
+        self, machine: Machine, day: FirstDay
+    ) -> None:
+        """netsh takes the tailnet's rule and refuses the next."""
+        netsh = machine.processes.programs[r"c:\windows\system32\netsh.exe"]
+
+        def refuses(process: Process) -> int:
+            return 1 if "remoteip=LocalSubnet" in process.arguments else netsh(process)
+
+        machine.processes.install(r"C:\Windows\System32\netsh.exe", refuses)
+        assert "letting the local network in on port 22 did not work" in run(machine, KEY).err
+        assert "Active=TRUE" in machine.firewall.rules()["OpenSSH-Server-In-TCP"]
+
+    def test_or_for_good_until_no_lan_is_said(self, machine: Machine, day: FirstDay) -> None:
         run(machine, KEY, "LAN")
         before = everything(machine)
+        for words in (("lan",), (), ("lan", "no-tailscale")):
+            assert run(machine, KEY, *words).code == 0
+            assert everything(machine) == before
+        assert "RA4=LocalSubnet" in rule_of(machine, LAN)
+        assert machine.firewall.named(AT_FIRST) == []
+        run(machine, KEY, "no-lan")
+        assert machine.firewall.named(LAN) == []
+        assert machine.firewall.named(AT_FIRST) == []
+
+    def test_no_lan_before_the_tailnet_is_there(self, machine: Machine, day: FirstDay) -> None:
+        day.login = False
         run(machine, KEY, "lan")
-        assert "RA4=LocalSubnet" in rule_of(machine, "llm-harness ssh from the local network")
-        assert everything(machine) == before
+        assert machine.firewall.named(AT_FIRST) == []
+        run(machine, KEY, "no-lan")
+        assert machine.firewall.named(LAN) == []
+        assert machine.firewall.named(AT_FIRST)
+
+    def test_for_good_takes_the_place_of_the_first_one(self, machine: Machine, day: FirstDay) -> None:
+        day.login = False
+        run(machine, KEY)
+        run(machine, KEY, "lan")
+        assert machine.firewall.named(LAN)
+        assert machine.firewall.named(AT_FIRST) == []
 
     def test_without_tailscale(self, machine: Machine, day: FirstDay) -> None:
         said = run(machine, KEY, "no-tailscale")
         assert said.code == 0
         assert "to do" not in said.out
         assert day.started == []
-        assert machine.firewall.named("llm-harness ssh from the local network")
+        assert not machine.drive.exists(TAILSCALE_EXE)
+        assert machine.firewall.named(AT_FIRST)
 
     def test_a_rule_that_was_switched_off_or_widened_is_made_again(self, machine: Machine, day: FirstDay) -> None:
         run(machine, KEY)
         good = rule_of(machine, "llm-harness ssh")
         (number,) = machine.firewall.named("llm-harness ssh")
-        for broken in (good.replace("Active=TRUE", "Active=FALSE"), re.sub(r"RA[46]=[^|]*\|", "", good)):
+        for broken in (
+            good.replace("Active=TRUE", "Active=FALSE"),
+            re.sub(r"RA[46]=[^|]*\|", "", good),
+            good.replace("LPort=22|", ""),
+            good.replace("Action=Allow", "Action=Block"),
+        ):
             for each in machine.firewall.named("llm-harness ssh"):
                 machine.registry.delete(
                     r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules", each

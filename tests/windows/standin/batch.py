@@ -251,9 +251,13 @@ class Batch:
 
     @staticmethod
     def _tokens(line: str, letter: str, options: dict[str, str]) -> dict[str, str]:
-        """A line that begins with the eol character is left out; so is one that holds nothing but delimiters."""
+        """A line that begins with the eol character is left out; so is one that holds nothing but delimiters.
+
+        Delimiters at its beginning go first: a line that goes on with the eol character after them is left out, too.
+        """
         delimiters = options.get("delims", " \t")
-        if not line or line[0] == options.get("eol", ";"):
+        begun = line.lstrip(delimiters) if delimiters else line
+        if not begun or begun[0] == options.get("eol", ";"):
             return {}
         wanted = options.get("tokens", "1")
         numbers = [int(each) for each in re.findall(r"\d+", wanted)]
@@ -284,6 +288,8 @@ class Batch:
             "exit": self._exit,
             "type": self._type,
             "del": self._del,
+            "dir": self._dir,
+            "md": self._md,
             "start": self._start,
             "rem": lambda _text, _streams: self.level,
         }
@@ -291,7 +297,7 @@ class Batch:
             self.level = self._program(text, streams)
             return self.level
         code = inner[name](text[len(name) :], streams)
-        if name in ("set", "call", "type", "start", "del"):
+        if name in ("set", "call", "type", "start", "del", "dir", "md"):
             self.level = code
         return code
 
@@ -384,6 +390,27 @@ class Batch:
         path = next(each for each in words_of(text) if not each.startswith("/"))
         if self.machine.drive.exists(path):
             self.machine.drive.delete(path, self.process.sids)
+        return 0
+
+    def _dir(self, text: str, streams: Streams) -> int:
+        """`dir /b /a FOLDER`: the names of all that is in it; /al: only links. 1 when there is none."""
+        bare, kind, folder = words_of(text)
+        assert bare.lower() == "/b"
+        assert kind.lower() in ("/a", "/al"), "without /a what is hidden is not told"
+        real = self.machine.drive.real(folder)
+        found = sorted(each.name for each in real.iterdir()) if real.is_dir() else []
+        names = [each for each in found if kind.lower() == "/a" or (real / each).is_symlink()]
+        streams.out("".join(f"{each}\r\n" for each in names).encode(self.machine.oem))
+        if not names:
+            self._complain(streams, "File Not Found")
+        return 0 if names else 1
+
+    def _md(self, text: str, streams: Streams) -> int:
+        (path,) = words_of(text)
+        if self.machine.drive.exists(path):
+            streams.err(f"{self.machine.say('A subdirectory or file {0} already exists.', path)}\r\n".encode("cp850"))
+            return 1
+        self.machine.drive.make(path)
         return 0
 
     def _start(self, text: str, streams: Streams) -> int:

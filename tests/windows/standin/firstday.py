@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import icacls as access
 from . import regtool, tools
 from .machine import SSH_HOME, SSH_HOME_ACCESS
 from .registry import SZ
-from .services import RUNNING, START_PENDING
+from .security import ADMINISTRATORS, SYSTEM, TRUSTED_INSTALLER
+from .services import RUNNING, START_PENDING, STOPPED
 from .use import Said
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ SYSTEM32 = r"C:\Windows\System32"
 CONSOLE = rf"{SYSTEM32}\conhost.exe"
 TAILSCALE = r"C:\Program Files\Tailscale\tailscale.exe"
 POLICY = r"HKLM\SOFTWARE\Policies\Tailscale"
+LOGS_ACCESS = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
 HOST_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfTheStandIn nt authority\\system@APEX\r\n"
 # recorded: the rule's id and its tokens; assumed: the shown name, of which Microsoft's pages have two forms
 SHIPPED_RULE = (
@@ -38,7 +41,7 @@ class FirstDay:
     internet: dict[str, bytes] = field(default_factory=dict)  # URL -> bytes
     msiexec_code: int = 0
     login: bool = True  # somebody logs in when `tailscale up` asks for it
-    joined: bool = False
+    tailnet: str = "NeedsLogin"  # or Running, Stopped (`tailscale down`), Expired (its key: it must log in again)
     started: list[list[str]] = field(default_factory=list)  # what the installers were told
 
 
@@ -57,6 +60,7 @@ def bare(machine: Machine) -> FirstDay:
         "ping": lambda process: ping(process, day),
         "reg": reg,
         "icacls": icacls,
+        "takeown": takeown,
         "curl": lambda process: curl(process, day),
         "msiexec": lambda process: msiexec(process, day),
     }
@@ -93,15 +97,20 @@ def fltmc(process: Process) -> int:
 
 
 def findstr(process: Process) -> int:
-    """Literal search in what comes on stdin."""
+    """Search in what comes on stdin: literal, or by a pattern whose signs mean the same to Python."""
     switches = {each.lower() for each in process.arguments if each.startswith("/") and not each.startswith("/c:")}
-    assert switches <= {"/l", "/i", "/e"}, f"findstr {switches} is not known here"
-    assert "/l" in switches, "without /l the points of an address match anything"
+    assert switches <= {"/l", "/r", "/i", "/e", "/x"}, f"findstr {switches} is not known here"
+    assert len(switches & {"/l", "/r"}) == 1, "without /l the points of an address match anything"
     wanted = next(each for each in process.arguments if each.startswith("/c:")).removeprefix("/c:")
     assert len(wanted) <= 254, "findstr refuses longer texts"
+    assert "/l" in switches or re.fullmatch(r"(?:[\w :]|\[\^?[\w(]+\])+", wanted), f"{wanted!r} is not known here"
 
     def found(line: str) -> bool:
+        if "/r" in switches:
+            return re.search(wanted, line) is not None
         line, text = (line.lower(), wanted.lower()) if "/i" in switches else (line, wanted)
+        if "/x" in switches:
+            return line == text
         return line.endswith(text) if "/e" in switches else text in line
 
     lines = process.given.decode(process.machine.oem).splitlines()
@@ -123,15 +132,49 @@ def dism(process: Process, day: FirstDay) -> int:
 
 
 def ping(process: Process, _day: FirstDay) -> int:
-    """A second goes by: what starts has started, and the first start of sshd makes its folder and its host keys."""
+    """A second goes by: what starts has started. sshd's first start makes what is not there yet.
+
+    Recorded in its issues: it does not start (1067) while others may change its folder or that of its logs.
+    """
     machine = process.machine
     service = machine.services.known.get("sshd")
     if service and service.state == START_PENDING:
+        if _is_loose(machine, SSH_HOME) or _is_loose(machine, rf"{SSH_HOME}\logs"):
+            service.state, service.exit_code = STOPPED, 1067
+            return 0
         service.polls_left = 0
         machine.services.poll(service)
-    if service and service.state == RUNNING and not machine.drive.exists(SSH_HOME):
-        machine.drive.make(SSH_HOME, SSH_HOME_ACCESS)
-        machine.drive.write(rf"{SSH_HOME}\ssh_host_ed25519_key.pub", HOST_KEY)
+    if service and service.state == RUNNING:
+        made = {SSH_HOME: SSH_HOME_ACCESS, rf"{SSH_HOME}\logs": LOGS_ACCESS}
+        for folder, sddl in made.items():
+            if not machine.drive.exists(folder):
+                machine.drive.make(folder, sddl)
+        for name, content in (("ssh_host_ed25519_key.pub", HOST_KEY), ("sshd_config", b"# as shipped\r\n")):
+            if not machine.drive.exists(rf"{SSH_HOME}\{name}"):
+                machine.drive.write(rf"{SSH_HOME}\{name}", content)
+    return 0
+
+
+def _is_loose(machine: Machine, path: str) -> bool:
+    """Whether others than administrators and the system own it or may do more there than read."""
+    if not machine.drive.exists(path):
+        return False
+    found, trusted = machine.drive.descriptor(path), {ADMINISTRATORS, SYSTEM, TRUSTED_INSTALLER}
+    reading = 0x1200A9
+    others = [ace for ace in found.aces if ace.allow and ace.sid not in trusted and ace.mapped & ~reading]
+    return found.owner not in trusted or bool(others)
+
+
+def takeown(process: Process) -> int:
+    """`takeown /f PATH /a`: with elevation the administrators own it, whoever did before."""
+    machine, words = process.machine, process.arguments
+    assert "/a" in words, "else the one who runs it becomes the owner"
+    path = words[words.index("/f") + 1]
+    if not machine.elevated or not machine.drive.exists(path):
+        process.say_lines(f"{machine.say('ERROR: ')}{machine.say('Access is denied.')}", error=True)
+        return 1
+    key = machine.drive.key(path)
+    machine.drive.descriptors[key] = replace(machine.drive.descriptor(path), owner=ADMINISTRATORS)
     return 0
 
 
@@ -144,11 +187,14 @@ def reg(process: Process) -> int:
 
 
 def icacls(process: Process) -> int:
-    """/reset: only what is inherited stays."""
+    """/reset: only what is inherited stays. Its owner does, too."""
     path, *options = process.arguments
     if options != ["/reset"]:
         return access.icacls(process)
-    process.machine.drive.born(path)
+    drive = process.machine.drive
+    drive.born(path, drive.descriptor(path).owner)
+    drive.set_descriptor(path, drive.sddl(path), process.sids, restore=True)
+    drive.descriptors[drive.key(path)] = replace(drive.descriptor(path), protected=False)
     return 0
 
 
@@ -176,15 +222,24 @@ def msiexec(process: Process, day: FirstDay) -> int:
 
 
 def tailscale(process: Process, day: FirstDay) -> int:
-    if process.arguments[:1] == ["ip"]:
-        if not day.joined:
+    """An address stays while it is stopped or its key has expired (tailscale#2273); `status` then ends with 1."""
+    if process.arguments == ["ip", "-4"]:
+        if day.tailnet == "NeedsLogin":
             process.say("no current Tailscale IPs; state: NeedsLogin\n", True)
             return 1
         process.say("100.64.0.7\n")
         return 0
+    if process.arguments == ["status", "--peers=false"]:
+        words = {"Running": "100.64.0.7  apex  anna@  windows  -", "Stopped": "Tailscale is stopped."}
+        process.say(f"{words.get(day.tailnet, 'Logged out.')}\n")
+        return 0 if day.tailnet == "Running" else 1
     assert process.arguments == ["up", "--unattended"]
+    if day.tailnet == "Stopped":  # nobody has to log in for that
+        day.tailnet = "Running"
+        return 0
     process.say("\nTo authenticate, visit:\n\n\thttps://login.example/a/1\n\n", True)
-    day.joined = day.login
+    if day.login:
+        day.tailnet = "Running"
     return 0 if day.login else 1
 
 
