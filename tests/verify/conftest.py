@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +103,10 @@ def _look_at_all(road: Road) -> Seen:
             machine.look([question for _, question in questions(machine.expected)])
         except Unreachable as problem:
             seen.unreachable[machine.name] = str(problem)
+        except Exception as problem:  # whatever it says that nobody here understands: one red, not one in each test
+            place = traceback.extract_tb(problem.__traceback__)[-1]
+            what = f"{type(problem).__name__}: {problem}, at {Path(place.filename).name} line {place.lineno}"
+            seen.unreachable[machine.name] = f"{machine.name}: what it says of itself cannot be understood ({what})"
 
     if seen.machines:
         with ThreadPoolExecutor(len(seen.machines)) as pool:

@@ -190,14 +190,36 @@ class Reply:
         except ValueError:
             return None
 
+    def at(self, *path: str | int) -> Any:
+        """What lies there in the document; None where that, or the document, is not: anybody may have answered."""
+        found = self.document
+        for each in path:
+            try:
+                found = found[each]
+            except (TypeError, LookupError):
+                return None
+        return found
+
+    def rows(self, name: str) -> list[Mapping[str, Any]] | None:
+        """The list of that name in the document; None where there is none."""
+        found = self.at(name)
+        return found if isinstance(found, list) and all(isinstance(each, dict) for each in found) else None
+
     @property
     def events(self) -> list[Any]:
-        """The JSON documents of a stream of server-sent events."""
+        """The JSON documents of a stream of server-sent events; one that was cut off is an error."""
         frames = [line[5:].strip() for line in self.body.splitlines() if line.startswith("data:")]
-        return [json.loads(frame) for frame in frames if frame.startswith("{")]
+        return [_event(frame) for frame in frames if frame.startswith("{")]
 
     def __str__(self) -> str:
         return f"status {self.status}: {self.body.strip()[:200]}" if self.status else f"no answer ({self.trouble})"
+
+
+def _event(frame: str) -> Any:
+    try:
+        return json.loads(frame)
+    except ValueError:
+        return {"error": f"it was cut off: {frame[:80]}"}
 
 
 CURL_SAYS = "%{remote_ip}"  # in the last line of the output

@@ -27,11 +27,9 @@ def test_client_gets_an_answer(machine: Machine, question: Question) -> None:
     if question.stream:
         must_be_a_whole_stream(machine, question, reply)
     else:
-        choice = reply.document["choices"][0]
-        must(
-            choice["message"]["content"], f"{machine.name}: the answer of route {question.route} is empty, wanted words"
-        )
-        must(choice["finish_reason"], f"{machine.name}: the answer of route {question.route} has no finish_reason")
+        thing = f"{machine.name}: the answer of route {question.route}"
+        must(reply.at("choices", 0, "message", "content"), f"{thing} is empty, wanted words")
+        must(reply.at("choices", 0, "finish_reason"), f"{thing} has no finish_reason")
 
 
 def must_be_a_whole_stream(machine: Machine, question: Question, reply: Reply) -> None:
@@ -52,10 +50,10 @@ def test_brain_answers(machine: Machine, brain: dict[str, Any]) -> None:
     if said:
         thing = f"{machine.name}: brain, run as {brain['user']},"
         must(said.code == 0, f"{thing} ends with exit code {said.code} ({said.trouble}), wanted an answer")
-        answer = json.loads(said.out)
-        must(answer["text"].strip(), f"{thing} says nothing, wanted an answer")
+        answer = parse.Reply(200, body=said.out)
+        must(str(answer.at("text") or "").strip(), f"{thing} says nothing ({said.out[:200]!r}), wanted an answer")
         must(
-            not answer["patio"],
-            f"{thing} was answered by {shown(answer['model'])} of the machine itself, wanted {brain['gateway_url']}",
+            answer.at("patio") is False,
+            f"{thing} was answered by {shown(answer.at('model'))} of the machine itself, wanted {brain['gateway_url']}",
         )
-        must_be(machine.name, "the route that brain asks by itself", answer["route"], brain["route"])
+        must_be(machine.name, "the route that brain asks by itself", answer.at("route"), brain["route"])

@@ -33,7 +33,7 @@ def test_container_runs_the_pinned_image(machine: Machine, gateway: dict[str, An
 def test_server_is_litellm_at_the_pinned_version(machine: Machine, gateway: dict[str, Any]) -> None:
     reply = machine.gateway["details"]
     must(reply.status == 200, f"{machine.name}: the gateway's readiness gives {reply}, wanted its version")
-    must_be(machine.name, "LiteLLM's version", reply.document.get("litellm_version"), image_version(gateway))
+    must_be(machine.name, "LiteLLM's version", reply.at("litellm_version"), image_version(gateway))
 
 
 @where("gateway")
@@ -46,8 +46,9 @@ def test_gateway_is_healthy(machine: Machine, gateway: dict[str, Any]) -> None:
 def test_loaded_models_are_the_declared_ones(machine: Machine, gateway: dict[str, Any]) -> None:
     for what, path in (("models", "/v1/models"), ("info", "/model/info")):
         reply = machine.gateway[what]
-        must(reply.status == 200, f"{machine.name}: the gateway's {path} gives {reply}, wanted the declared names")
-    found = {each["id"] for each in machine.gateway["models"].document["data"]}
+        told = reply.status == 200 and reply.rows("data") is not None
+        must(told, f"{machine.name}: the gateway's {path} gives {reply}, wanted the declared names")
+    found = {each.get("id") for each in machine.gateway["models"].rows("data") or []}
     wanted = set(wiring(machine.expected).deployments)
     must_be(machine.name, "models missing in the running gateway", wanted - found, set())
     must_be(machine.name, "undeclared models in the running gateway", found - wanted, set())
@@ -58,8 +59,9 @@ def test_loaded_deployment_is_the_declared_one(machine: Machine, deployment: Dep
     """What the running gateway has in its memory, whatever its file says by now."""
     reply = machine.gateway["info"]
     why = f"{machine.name}: the gateway does not tell its models: test_loaded_models_are_the_declared_ones says so"
-    unless(reply.status == 200, why)
-    loaded = {each["model_name"]: each["litellm_params"] for each in reply.document["data"]}
+    rows = reply.rows("data")
+    unless(reply.status == 200 and rows is not None, why)
+    loaded = {each.get("model_name"): each.get("litellm_params") or {} for each in rows or []}
     must(deployment.name in loaded, f"{machine.name}: the running gateway has no {deployment.name}, wanted it loaded")
     for name in ("model", "api_base", "num_ctx"):
         if name in deployment.parameters:

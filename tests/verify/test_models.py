@@ -18,8 +18,10 @@ def told(machine: Machine, what: str) -> Mapping[str, Any]:
     reply = machine.ollama[what]
     why = f"{machine.name}: Ollama's API does not answer: test_ollama_serves_the_declared_version says so"
     unless(machine.ollama["version"].status == 200, why)
-    must(reply.status == 200, f"{machine.name}: Ollama's API gives {reply}, wanted its models")
-    return {each["name"]: each for each in reply.document["models"]}
+    held = reply.rows("models")
+    if reply.status != 200 or held is None:
+        fail(f"{machine.name}: Ollama's API gives {reply}, wanted its models")
+    return {each["name"]: each for each in held}
 
 
 @each("model", models)

@@ -17,7 +17,7 @@ from .saying import must, must_be, shown
 def test_ollama_serves_the_declared_version(machine: Machine, ollama: dict[str, Any]) -> None:
     reply = machine.ollama["version"]
     must(reply.status == 200, f"{machine.name}: Ollama's API gives {reply}, wanted its version")
-    must_be(machine.name, "Ollama's version", reply.document["version"], ollama["release"]["version"])
+    must_be(machine.name, "Ollama's version", reply.at("version"), ollama["release"]["version"])
 
 
 @where("ollama")

@@ -50,9 +50,10 @@ def listeners(text: str, known: Mapping[int, Task]) -> list[Listener]:
 
 
 def service_state(text: str) -> tuple[int, int] | None:
-    """(state, pid) of `sc queryex`: labels and states are English in every language. None where there is none."""
-    state, pid = re.search(r"STATE\s*:\s*(\d+)", text), re.search(r"PID\s*:\s*(\d+)", text)
-    return (int(state[1]), int(pid[1]) if pid else 0) if state else None
+    """(state, pid) of `sc queryex`, by their places: its labels are translated in some languages. None without one."""
+    # type, state, two exit codes, checkpoint, hint, pid, flags
+    values = re.findall(r"^[ \t]+[^:\s][^:\n]*:[ \t]*(\S*)", text, re.M)
+    return (int(values[1]), int(values[6])) if len(values) > 6 and (values[1] + values[6]).isdigit() else None
 
 
 # ---- addresses

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.verify import desk
+from tests.verify import conftest, desk
 from tests.verify.desk import Expected
+from tests.verify.linux import Linux
+from tests.verify.machine import Question, Road
 from tests.verify.neighbour import PROGRAM, Neighbour
 
 ROOT = Path(__file__).parents[3]
@@ -53,6 +55,21 @@ def test_a_machine_that_cannot_be_reached_is_red_once(unreachable: Path) -> None
     assert "1 failed" in done.stdout
     assert "apex cannot be asked: test_machine_answers has the reason" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_what_nobody_understands_is_red_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strange(Linux):
+        def look(self, questions: list[Question]) -> None:
+            self.manifest = [{}]
+            assert self.manifest[0]["kind"]
+
+    monkeypatch.setattr(conftest, "SYSTEMS", {"linux": Strange})
+    monkeypatch.setattr(desk, "chosen", lambda: (Expected("apex", frozenset({"linux"}), {}),))
+    seen = conftest._look_at_all(Road(tmp_path / "config", tmp_path))
+    sentence = seen.unreachable["apex"]
+    assert sentence.startswith(
+        "apex: what it says of itself cannot be understood (KeyError: 'kind', at test_desk.py line"
+    )
 
 
 def test_a_machine_of_an_unknown_system_is_skipped_aloud(unreachable: Path) -> None:

@@ -262,3 +262,17 @@ def test_a_key_in_single_quotes_is_read_as_compose_reads_it(door: str, tmp_path:
     file.write_text("THE_KEY='a key with blanks'\n")
     command = f"{key_from(str(file), 'THE_KEY')} | {parse.CURL} --config - -d x {door}/"
     assert fetched(command).document["key"] == "Bearer a key with blanks"
+
+
+def test_whoever_answers_may_answer_anything() -> None:
+    whole = parse.Reply(200, body='{"data": [{"id": "x"}], "choices": [{"text": ""}]}')
+    assert (whole.at("data", 0, "id"), whole.rows("data")) == ("x", [{"id": "x"}])
+    for body in ("<html>", "[]", '"data"', "null", '{"data": null}', '{"data": ["x"]}', '{"data": {"0": 1}}', ""):
+        other = parse.Reply(200, body=body)
+        assert other.at("data", 0, "id") is None, body
+        assert other.rows("data") is None, body
+
+
+def test_a_stream_that_was_cut_off_is_an_error() -> None:
+    reply = parse.Reply(200, body='data: {"choices": []}\n\ndata: {"choices": [{"del')
+    assert reply.events == [{"choices": []}, {"error": 'it was cut off: {"choices": [{"del'}]

@@ -64,7 +64,7 @@ def test_processes_have_their_accounts() -> None:
     assert read.processes("INFO: No tasks are running which match the specified criteria.") == {}  # R
 
 
-# R (build 22631): labels are English in every language
+# R (build 22631)
 QUERYEX = """\
 
 SERVICE_NAME: sshd 
@@ -78,6 +78,20 @@ SERVICE_NAME: sshd
         PID                : 3204
         FLAGS              : 
 """  # noqa: W291
+# R (the labels, several public tests and logs), A (the last two)
+QUERYEX_IN_SPANISH = """\
+
+NOMBRE_SERVICIO: sshd
+        TIPO               : 10  WIN32_OWN_PROCESS
+        ESTADO             : 4  RUNNING
+                                (STOPPABLE, NOT_PAUSABLE, ACCEPTS_SHUTDOWN)
+        CÓDIGO_SALIDA_WIN32 : 0  (0x0)
+        CÓDIGO_SALIDA_SERVICIO : 0  (0x0)
+        PUNTO_COMPROBACIÓN  : 0x0
+        INDICACIÓN_INICIO   : 0x0
+        PID                : 3204
+        MARCAS             :
+"""
 # R (WinMedic, German)
 NO_SERVICE = (
     "[SC] EnumQueryServicesStatus:OpenService FEHLER 1060:\n\nDer angegebene Dienst ist kein installierter Dienst.\n"
@@ -85,7 +99,7 @@ NO_SERVICE = (
 
 
 def test_state_of_a_service() -> None:
-    assert read.service_state(QUERYEX) == (4, 3204)
+    assert read.service_state(QUERYEX) == read.service_state(QUERYEX_IN_SPANISH) == (4, 3204)
     assert read.service_state(NO_SERVICE) is None
 
 

@@ -185,6 +185,18 @@ BROKEN: dict[str, tuple[Break, set[str]]] = {
         lambda box: box.site.pages.update({"/api/tags": (200, {"models": []})}),
         {"test_model_is_held_at_its_digest[gemma3:4b]"},
     ),
+    "models that are no list": (
+        lambda box: box.site.pages.update({"/api/tags": (200, "Welcome")}),
+        {"test_model_is_held_at_its_digest[gemma3:4b]", "test_no_undeclared_model_of_ours_is_left"},
+    ),
+    "engine that is another server": (
+        lambda box: box.site.pages.update({"/api/version": (200, "Welcome")}),
+        {"test_ollama_serves_the_declared_version"},
+    ),
+    "gateway that tells no deployments": (
+        lambda box: box.door.pages.update({"/model/info": (200, {"data": None})}),
+        {"test_loaded_models_are_the_declared_ones"},
+    ),
     "model not in memory": (
         lambda box: box.site.pages.update({"/api/ps": (200, {"models": []})}),
         {"test_resident_model_is_in_memory[gemma3:4b]", "test_resident_model_is_wholly_on_the_card[gemma3:4b]"},
