@@ -81,6 +81,10 @@ BROKEN: dict[str, tuple[Break, set[str]]] = {
         lambda box: box.machine.drive.write(rf"{GATEWAY}\app\notes.txt", f"it is {SECRET}"),
         {"test_secret_is_in_no_readable_file[PLANTED]"},
     ),
+    "open file that nobody else may read": (
+        lambda box: box.grant(rf"{GATEWAY}\app\config.yaml", "/remove:g", "*S-1-5-32-545"),
+        {"test_open_files_were_searched", rf"{FILES}[{GATEWAY}\app\config.yaml]"},
+    ),
     "secret in the engine's log": (
         lambda box: box.machine.drive.write(rf"{HOME}\services\ollama\log\old.log", f"it is {SECRET}"),
         {"test_secret_is_in_no_readable_file[PLANTED]"},
