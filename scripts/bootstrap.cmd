@@ -81,8 +81,8 @@ if not "%blob:~0,4%"=="AAAA" goto :no_key
 set "key=%type% %blob%"
 set "restart="
 
-rem -- sshd's folder, where its settings and keys are read and our programs will lie. Any user may make it before sshd does, who then
-rem    leaves it as it is, or does not start. Ours is as sshd makes it; where there was no server yet, it is empty.
+rem -- sshd's folder: its settings and keys, later our programs. Any user may make it before sshd does, which then leaves
+rem    it as it is, or does not start. Here it gets the access that sshd gives; without a server yet it must be empty.
 set "doing=closing %SSH% to all but administrators"
 set "fix=see `icacls %SSH%`, and whether a program has it open"
 dir /b /al "%ProgramData%" 2>nul | findstr /i /l /x /c:"ssh" >nul && goto :folder_is_a_link
