@@ -9,17 +9,18 @@ import contextlib
 import os
 import stat
 import time
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 IN_USE = {5, 32}  # the target, or the source, is open: antivirus, an editor, a reader
 RETRY_S = 5.0
+UNPACKED_S = 60.0  # antivirus looks through all of what was just unpacked
 
 Made = TypeVar("Made")
 
 
-def patiently(change: Callable[[], Made], give_up: bool = False) -> Made:
-    """Do it, again and again while it is refused because something is open: 10 ms, doubling, 5 s in all."""
-    end, pause = time.monotonic() + RETRY_S, 0.01
+def patiently(change: Callable[[], Made], give_up: bool = False, for_s: Optional[float] = None) -> Made:
+    """Do it, again and again while it is refused because something is open: 10 ms, doubling, `for_s` (5 s) in all."""
+    end, pause = time.monotonic() + (RETRY_S if for_s is None else for_s), 0.01
     while True:
         try:
             return change()

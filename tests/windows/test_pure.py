@@ -333,6 +333,24 @@ def test_days_are_a_set_and_times_are_lengths() -> None:
     )
 
 
+def test_what_windows_adds_to_a_repetition_is_its_default() -> None:
+    spec = {**SPEC, "triggers": [{"at": "every", "every_s": 300, "start": "2026-01-01T02:00:00"}]}
+    text = taskxml.render(spec, sid_of)[2:].decode("utf-16-le")
+    said = text.replace("</Interval>", "</Interval><StopAtDurationEnd>false</StopAtDurationEnd>")
+    other = text.replace("</Interval>", "</Interval><StopAtDurationEnd>true</StopAtDurationEnd>")
+    assert said != text
+    for each, same in ((said, True), (other, False)):
+        assert (taskxml.tree(taskxml.decode(each.encode(), bytes.decode), sid_of) == plain(spec)) is same
+
+
+def test_triggers_of_one_kind_that_say_more_and_less() -> None:
+    """One of everybody's logons and one of hers: a text beside a list, in any order."""
+    one, two = {"at": "logon"}, {"at": "logon", "user": "Anna"}
+    there, back = plain({**SPEC, "triggers": [one, two]}), plain({**SPEC, "triggers": [two, one]})
+    assert there["triggers"] == back["triggers"]
+    assert len(there["triggers"]) == 2
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp850"])
 def test_decoding_by_the_bytes(encoding: str) -> None:
     text = f'<?xml version="1.0" encoding="UTF-16"?>\r\n<Task xmlns="{taskxml.NAMESPACE}">größer</Task>'

@@ -246,14 +246,40 @@ def test_a_number_used_again_is_not_killed(system: Any, machine: Machine) -> Non
 
 
 def test_a_process_that_may_not_be_ended(bench: StandInBench, system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told in Windows' own words, once it cannot be one that is ending anyway."""
     pid = bench.start("forever")
 
     def refuse(_: int) -> None:
         raise OSError(5, "denied")
 
     monkeypatch.setattr(bench.load("windows.win32"), "terminate", refuse)
-    with pytest.raises(OSError):
+    monkeypatch.setattr(bench.load("windows.system"), "STOP_S", 0.2)
+    with pytest.raises(bench.load("errors").Refused) as refused:
         system.stop(pid)
+    assert refused.value.to_json() == {
+        "what": f"end process {pid}",
+        "why": "Windows says: denied",
+        "fix": "end it by hand there, or restart that machine",
+    }
+
+
+def test_a_process_that_takes_its_time_to_end(bench: StandInBench, system: Any, machine: Machine) -> None:
+    """A second order to end is refused meanwhile, as if it might not be ended."""
+    pid = bench.start("parent")
+    until(lambda: machine.processes.find("child.exe"))
+    machine.processes.dies_within_s = 0.3
+    system.stop(pid)
+    assert not machine.processes.find("child.exe")
+    assert not machine.processes.find("parent.exe")
+
+
+def test_a_process_that_does_not_end(
+    bench: StandInBench, system: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.load("windows.win32"), "terminate", lambda pid: None)
+    monkeypatch.setattr(bench.load("windows.system"), "STOP_S", 0.2)
+    with pytest.raises(bench.load("errors").Refused, match="it still runs after"):
+        system.stop(bench.start("forever"))
 
 
 def test_windows_own_service_is_restarted(bench: StandInBench, system: Any, machine: Machine) -> None:

@@ -285,6 +285,22 @@ def test_a_version_in_use_is_not_half_removed(
     assert not home.entry(kind, place)
 
 
+def test_what_was_just_unpacked_is_waited_for(
+    bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Antivirus has its files open one after the other, for longer than any other file of ours."""
+    monkeypatch.setattr(bench.load("patience"), "RETRY_S", 0.01)
+    system, versions = bench.load("windows.system").Windows(), bench.load("kinds.versions")
+    new, final = r"C:\litellm\versions\.1.new", r"C:\litellm\versions\1"
+    bench.write(rf"{new}\program.exe", b"new")
+    bench.write(rf"{final}\program.exe", b"damaged")
+    for held, wait_s in ((new, 0.4), (final, 0.6)):
+        threading.Timer(wait_s, bench.open(rf"{held}\program.exe").close).start()
+    versions.take_name(system, new, final)
+    assert bench.read(rf"{final}\program.exe") == b"new"
+    assert not bench.exists(new)
+
+
 @pytest.mark.parametrize("kind", VERSIONED)
 def test_an_older_version_in_use_stays_whole(
     bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -305,6 +321,20 @@ def test_an_older_version_in_use_stays_whole(
 
 
 # -- installers
+def test_a_boot_without_identity_wants_no_restart(
+    bench: StandInBench, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows may tell nothing of the process `System`: then nothing is known, not that everything waits."""
+    kind, reboot = Kind(bench, "installer"), Kind(bench, "reboot")
+    key = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\Tool"
+    for name, data in (("DisplayName", "Tool"), ("DisplayVersion", "1.0")):
+        machine.registry.set(key, name, 1, data)
+    kind.home.remember("installer", "Tool", restart="")
+    monkeypatch.setattr(bench.load("windows.win32"), "created", lambda pid: 0)
+    assert kind.look("Tool") == {"version": "1.0", "restart": False}
+    assert reboot.look("pending") == {"pending": [], "boot": ""}
+
+
 @pytest.mark.parametrize(("hive", "whose"), [("HKCU", "the user of the desk"), (r"HKU\S-1-5-18", "SYSTEM")])
 def test_a_program_of_one_user_is_neither_there_nor_missing(
     bench: StandInBench, machine: Machine, hive: str, whose: str

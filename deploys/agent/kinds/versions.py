@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from typing import Callable
+from typing import Callable, Optional
 
+from .. import patience
 from ..errors import Refused, why_of
-from ..patience import patiently
 from ..system import System
 
 HALVES = (".new", ".broken")  # what a try that was cut leaves, behind a dot
@@ -27,7 +27,7 @@ def names(folder: str) -> list[str]:
 
 def take_name(system: System, aside: str, final: str) -> None:
     """The version appears whole. A damaged one of the same name steps aside first. Raises OSError when it is in use."""
-    broken = _step_aside(final) if os.path.exists(final) else ""
+    broken = _step_aside(final, patience.UNPACKED_S) if os.path.exists(final) else ""
     system.replace(aside, final)
     if broken:
         clear(broken)
@@ -57,9 +57,9 @@ def remove_all(directory: str, ours: Callable[[str], object]) -> None:
         os.rmdir(directory)
 
 
-def _step_aside(path: str) -> str:
+def _step_aside(path: str, for_s: Optional[float] = None) -> str:
     """Give a version a name under which none is looked for. In use, it stays whole: raises OSError."""
     broken = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.broken")
     clear(broken)
-    patiently(lambda: os.rename(path, broken))
+    patience.patiently(lambda: os.rename(path, broken), for_s=for_s)
     return broken

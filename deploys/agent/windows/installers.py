@@ -14,7 +14,7 @@ from ..kinds.files import sha256_of
 from ..patience import discard
 from ..system import Progress, State, System
 from . import win32
-from .reboots import Reboots
+from .reboots import Reboots, wants_restart
 
 UNINSTALL = (
     r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
@@ -75,7 +75,7 @@ class Installers:
             except Refused as refused:
                 found[name] = {"unknown": refused.to_json()}
                 continue
-            waits = self.home.entry("installer", name).get("restart") == self.system.this_boot()
+            waits = wants_restart(self.home.entry("installer", name), self.system.this_boot())
             found[name] = None if version is None else {"version": version, "restart": waits}
         return found
 

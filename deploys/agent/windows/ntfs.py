@@ -12,8 +12,8 @@ import os
 import stat
 from typing import IO, Any, Callable, Iterator, Union
 
+from .. import patience
 from ..errors import Refused
-from ..patience import patiently
 from . import sddl, win32
 
 LOOK = 0x120080  # READ_CONTROL, SYNCHRONIZE, its attributes
@@ -67,10 +67,11 @@ def secure(path: str, wanted: Union[sddl.Descriptor, Decide]) -> None:
 
 
 def replace(temporary: str, path: str) -> None:
-    """One rename. Tried again for some seconds while somebody has one of the two open."""
+    """One rename. Tried again for some seconds while somebody has one of the two open; a folder's, for a minute."""
     if os.path.isfile(path) and not os.stat(path).st_mode & stat.S_IWRITE:
         os.chmod(path, stat.S_IWRITE)  # marked read-only by hand
-    patiently(lambda: os.replace(temporary, path), give_up=os.path.isdir(path))
+    for_s = patience.UNPACKED_S if os.path.isdir(temporary) else None
+    patience.patiently(lambda: os.replace(temporary, path), give_up=os.path.isdir(path), for_s=for_s)
     if os.path.dirname(temporary) != os.path.dirname(path) and not sddl.parse(access(path)).protected:
         secure(path, sddl.without_inherited)  # a move hands nothing down: it has what its nest did
 
@@ -93,7 +94,7 @@ def discard_below(folder: str, *names: str) -> None:
             win32.delete(handle)
 
     with contextlib.suppress(FileNotFoundError):
-        patiently(delete)
+        patience.patiently(delete)
 
 
 def _must_lie_there(opened: Any, folder: str, names: tuple[str, ...]) -> None:

@@ -21,8 +21,13 @@ ALREADY_ASKED = 1190
 def pending(system: System, home: Home) -> list[str]:
     """Who waits for one. Files to be renamed are left out: harmless updaters leave them all the time."""
     boot = system.this_boot()
-    ours = [each["id"] for each in home.manifest() if each["kind"] == "installer" and each.get("restart") == boot]
+    ours = [each["id"] for each in home.manifest() if each["kind"] == "installer" and wants_restart(each, boot)]
     return [*(who for who, key in KEYS.items() if win32.values(key) is not None), *ours]
+
+
+def wants_restart(installer: State, boot: str) -> bool:
+    """Whether an installer asked for one since this boot. Where no boot can be told from another, none does."""
+    return bool(boot) and installer.get("restart") == boot
 
 
 class Reboots:

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Optional, Sequence
 
-from ..errors import Refused
+from ..errors import Refused, why_of
 from ..fresh import write_new
 from ..patience import discard
 from ..system import State
@@ -19,6 +19,7 @@ from .bootservices import BootServices
 
 START_S = 30.0
 LEARN_S = 30
+STOP_S = 30.0
 DOCKER_START_S = 180.0
 DOCKER_FIXES = {
     "missing": "name Docker Desktop in this machine's data, and converge again: it is installed",
@@ -122,7 +123,7 @@ class Windows:
 
     def stop(self, pid: int) -> None:
         """It and all that it started, oldest first, until none is left. A number used again is not taken for it."""
-        doomed = {pid: win32.created(pid)}
+        doomed, end = {pid: win32.created(pid)}, time.monotonic() + STOP_S
         while True:
             alive = {each: began for each in doomed if (began := win32.created(each)) and began == doomed[each]}
             found = {
@@ -133,8 +134,12 @@ class Windows:
             if not alive and not found:
                 return
             doomed.update(found)
-            for each in alive:
-                _end(each)
+            refusals = [why for why in map(_end, alive) if why]
+            if time.monotonic() > end:
+                names = ", ".join(map(str, sorted({*alive, *found})))
+                why = f"Windows says: {refusals[0]}" if refusals else f"it still runs after {STOP_S:g} s"
+                raise Refused(f"end process {names}", why, "end it by hand there, or restart that machine")
+            time.sleep(0.02)
 
     # -- the internet
     def learn_root(self, url: str) -> bool:
@@ -197,9 +202,10 @@ class Windows:
         return self.boot.log_tail(name, lines)
 
 
-def _end(pid: int) -> None:
+def _end(pid: int) -> str:
+    """Why not, as Windows puts it; "" when it does. It says the same of one that is ending already."""
     try:
         win32.terminate(pid)
-    except OSError:
-        if win32.created(pid):
-            raise
+    except OSError as error:
+        return why_of(error)
+    return ""

@@ -7,8 +7,9 @@ So nothing is compared as text: both sides become the same plain tree first.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Iterable, Optional, Sequence
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -33,6 +34,7 @@ DEFAULTS = {
     "ExecutionTimeLimit": "PT72H",
     "Priority": "7",
 }
+DEFAULTS_WITHIN = {("Enabled", "true"), ("StopAtDurationEnd", "false")}  # of a trigger, and of its repetition
 NO_MATTER = {"IdleSettings", "UseUnifiedSchedulingEngine", "DisallowStartOnRemoteAppSession"}
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
@@ -163,7 +165,7 @@ def tree(text: str, sid_of: SidOf) -> Optional[State]:
         "mark": information.get("Version", ""),
         **_account(found.get("Principals", empty), sid_of),
         "settings": {**defaults, **settings},
-        "triggers": sorted((_tag(each), _plain(each, sid_of)) for each in found.get("Triggers", empty)),
+        "triggers": _sorted((_tag(each), _plain(each, sid_of)) for each in found.get("Triggers", empty)),
         "actions": [(_tag(each), _plain(each, sid_of)) for each in found.get("Actions", empty)],
     }
 
@@ -180,10 +182,15 @@ def _account(principals: ElementTree.Element, sid_of: SidOf) -> State:
 
 def _plain(element: ElementTree.Element, sid_of: SidOf) -> Any:
     """Order does not count, a default does not count, `<X />` equals `<X></X>`."""
-    children = [each for each in element if (_tag(each), (each.text or "").strip()) != ("Enabled", "true")]
+    children = [each for each in element if (_tag(each), (each.text or "").strip()) not in DEFAULTS_WITHIN]
     if not children:
         return _value(_tag(element), (element.text or "").strip(), sid_of)
-    return sorted((_tag(each), _plain(each, sid_of)) for each in children)
+    return _sorted((_tag(each), _plain(each, sid_of)) for each in children)
+
+
+def _sorted(found: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """In one order whatever they are: of two with the same name one may hold a text and the other a list."""
+    return sorted(found, key=json.dumps)
 
 
 def _value(tag: str, text: str, sid_of: SidOf) -> str:

@@ -120,6 +120,8 @@ class Processes:
         self.threads: list[threading.Thread] = []
         self.faults: list[Exception] = []
         self.slow_s: dict[str, float] = {}  # {program's name: how long antivirus looks at it before it may run}
+        self.dies_within_s = 0.0  # how long a driver keeps what was told to end; whoever tells it again is refused
+        self.dying: set[int] = set()
         self.log: deque[list[str]] = deque(maxlen=20_000)  # every command line that was started
 
     def install(self, path: str, program: Program) -> None:

@@ -298,13 +298,17 @@ def canonical(task: Node, path: str, machine: Machine) -> str:
 
 
 def _plain(node: Node, machine: Machine) -> Node:
-    """A trigger without its defaults; a user's name in the account's own spelling."""
+    """A trigger without its defaults; a user's name in the account's own spelling. Of a repetition, some Windows
+    say that it does not stop what runs at its end, though nobody asked."""
     kept = []
     for each in node.children:
         if (each.tag, each.text.strip()) == ("Enabled", "true"):
             continue
         if each.tag == "UserId":
             each = Node("UserId", text=machine.shown(sid_of(machine, each.text.strip())))  # noqa: PLW2901
+        if each.tag == "Repetition" and not each.find("StopAtDurationEnd") and machine.dice.random() < 0.5:
+            said = [*each.children, Node("StopAtDurationEnd", text="false")]
+            each = Node(each.tag, text=each.text, attributes=each.attributes, children=said)  # noqa: PLW2901
         kept.append(each)
     return Node(node.tag, text="", attributes=node.attributes, children=kept)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,7 +102,13 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         found = processes.all.get(pid)
         if not (found and found.alive):
             raise error(87, str(pid))
-        processes.end(found, 1)
+        if pid in processes.dying:
+            raise error(5, str(pid))
+        if not processes.dies_within_s:
+            processes.end(found, 1)
+            return
+        processes.dying.add(pid)
+        threading.Timer(processes.dies_within_s, processes.end, (found, 1)).start()
 
     def enter_job(name: str) -> None:
         own = machine.process()
