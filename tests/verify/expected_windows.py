@@ -196,18 +196,18 @@ def triggers(wanted: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def said_of(
-    task: Mapping[str, str], order: Mapping[str, Any] | None, holder: tuple[str | None, str | None]
-) -> dict[str, str]:
+def said_of(task: Mapping[str, str], order: Mapping[str, Any], holder: tuple[str | None, str | None]) -> dict[str, str]:
     """What is said of a held program: by its task, by its order, and by the sha256 (found, noted) of its holder."""
     found: dict[str, str] = {}
     if holder[0] is not None:
         found["holder"] = "as it was put there" if holder[0] == holder[1] else f"another (sha256 {holder[0][:12]})"
-    for name, value in (order or {}).items():
-        if name == "environment":
+    for name, value in order.items():
+        if name == "environment" and isinstance(value, dict):
             found |= {f"order variable {each}": str(text) for each, text in value.items()}
+        elif name == "command" and isinstance(value, list):
+            found["order command"] = joined(list(map(str, value)))
         else:
-            found[f"order {name}"] = joined(value) if name == "command" else _word(value)
+            found[f"order {name}"] = _word(value)
     if task:
         told = {f"Settings/{tag}": text for tag, text in TASK_DEFAULTS.items()} | dict(task)
         for path, text in told.items():

@@ -53,7 +53,7 @@ class Linux(Machine):
 
     def look(self, questions: list[Question]) -> None:
         self._run(self._first())
-        self.manifest, self.provenance = self._json("manifest"), self._json("provenance")
+        self.manifest, self.provenance = self._noted(), self._document("provenance") or None
         self.ssh_settings = parse.sshd_settings(self.said["sshd"].out) if self.said["sshd"].code == 0 else {}
         self.listeners = parse.listeners(self.said["sockets"].out)
         self.lan_addresses = parse.lan_addresses(self.said["addresses"].out or "[]")
@@ -69,7 +69,7 @@ class Linux(Machine):
         self.copies = {}  # systemd hands the file itself over
         self.ours = self._our_processes()
         self.config = self.said["config"].out if self.said.get("config", NOT_ASKED).code == 0 else None
-        once = (self._json("release-note") or {}).get("contents")
+        once = self._document("release-note").get("contents")
         self.unpacked_once = once and {name: [*each[:2], each[2] & 0o7777] for name, each in once.items()}
         self.unpacked = parse.sizes(base64.b64decode(self.said.get("release", NOT_ASKED).out).decode())
         self.files = parse.files(self.said["stat"].out, self.said["sha256sum"].out)
@@ -118,7 +118,7 @@ class Linux(Machine):
         return f'ids=$({docker} ps -aq --no-trunc) && if [ -n "$ids" ]; then {docker} inspect $ids; else echo "[]"; fi'
 
     def _tailnet(self) -> Tailnet | None:
-        status = self._json("tailscale")
+        status = self._document("tailscale")
         if not status:
             return None
         me = status.get("Self") or {}

@@ -178,6 +178,19 @@ class Machine(ABC):
         except ValueError:
             return None
 
+    def _document(self, name: str) -> dict[str, Any]:
+        """What a command said, as one JSON object; empty when it failed or said something else."""
+        found = self._json(name)
+        return found if isinstance(found, dict) else {}
+
+    def _noted(self) -> list[Mapping[str, Any]] | None:
+        """The manifest; None when it is none: somebody may have written into it."""
+        found = self._json("manifest")
+        whole = isinstance(found, list) and all(
+            isinstance(each, dict) and {"kind", "id"} <= set(each) for each in found
+        )
+        return found if whole else None
+
     ssh_settings: Mapping[str, str]
     ssh_methods: list[str] | None
     tailnet: Tailnet | None

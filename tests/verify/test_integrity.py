@@ -17,7 +17,7 @@ from .saying import fail, must, must_be, must_hash, shown
 
 def manifest_of(machine: Machine) -> list[Mapping[str, Any]]:
     if machine.manifest is None:
-        why = machine.why("manifest") or "it is no JSON"
+        why = machine.why("manifest") or "it is no list of things"
         fail(f"{machine.name}: its manifest cannot be read ({why}), wanted what converge made there")
     return machine.manifest
 
@@ -75,7 +75,7 @@ def test_release_is_as_it_was_unpacked(machine: Machine, ollama: dict[str, Any])
 def test_provenance_is_told(machine: Machine, agent: dict[str, Any]) -> None:
     told = machine.provenance
     if told is None:
-        why = machine.why("provenance") or "it is no JSON"
+        why = machine.why("provenance") or "it tells nothing"
         fail(f"{machine.name}: its provenance cannot be read ({why}), wanted who converged it")
     absent = [name for name in ("commit", "when", "by") if not told.get(name)]
     must(not absent, f"{machine.name}: its provenance does not tell {shown(absent)}, wanted commit, when and by")

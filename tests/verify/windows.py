@@ -67,7 +67,7 @@ class Windows(Machine):
     def look(self, questions: list[Question]) -> None:
         self.page = code_page(decoded(self._exec("chcp"), "cp437"))
         self._run(asking.first(self.expected, self.scratch))
-        self.manifest, self.provenance = self._json("manifest"), self._json("provenance")
+        self.manifest, self.provenance = self._noted(), self._document("provenance") or None
         self.ssh_settings = (
             parse.sshd_settings(self._text("sshd")) if self.said.get("sshd", NOT_ASKED).code == 0 else {}
         )
@@ -77,7 +77,7 @@ class Windows(Machine):
         self.tailnet = self._tailnet()
         self.cards = self._text("cards").splitlines() if self.said["cards"].code == 0 else []
         self.config = self._text("config") if self.said.get("config", NOT_ASKED).code == 0 else None
-        once = (self._json("release-note") or {}).get("contents")
+        once = self._document("release-note").get("contents")
         self.unpacked_once = once and {name: list(each[:2]) for name, each in once.items()}
         self.unpacked = read.listing(self._text("release"), asking.release(self.expected))
         self.unpacked.pop(asking.RELEASE_NOTE, None)
@@ -100,7 +100,7 @@ class Windows(Machine):
         self.ssh_methods = parse.offered_methods(self.road.knock(self.expected))
 
     def _tailnet(self) -> Tailnet | None:
-        status, prefs = self._json("tailscale"), self._json("tailscale-prefs") or {}
+        status, prefs = self._document("tailscale"), self._document("tailscale-prefs")
         if not status:
             return None
         me = status.get("Self") or {}
@@ -189,9 +189,9 @@ class Windows(Machine):
 
     def _said_of(self, kind: str, name: str) -> dict[str, str]:
         holder = read.hashed(self._text(f"holder-{kind}-{name}"))[1]
-        noted = (self._json(f"record-{kind}-{name}") or {}).get("holder")
+        noted = self._document(f"record-{kind}-{name}").get("holder")
         task = read.task(self._text(f"task-{kind}-{name}"))
-        return place.said_of(task, self._json(f"order-{kind}-{name}"), (holder, noted))
+        return place.said_of(task, self._document(f"order-{kind}-{name}"), (holder, noted))
 
     def definition_of(self, service: WantedService) -> Mapping[str, str]:
         spec = {

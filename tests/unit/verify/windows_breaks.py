@@ -137,6 +137,18 @@ BROKEN: dict[str, tuple[Break, set[str]]] = {
         {DEFINED},
     ),
     "command of the order": (lambda box: box.edit(HOLD, '"serve"', '"run"'), {DEFINED}),
+    "order that is none": (
+        lambda box: box.machine.drive.write(HOLD, '{"command": 3, "environment": [], "again": null}'),
+        {DEFINED},
+    ),
+    "manifest that is none": (
+        lambda box: box.machine.drive.write(rf"{HOME}\managed.json", '{"a": 1}'),
+        {"test_managed_files_are_as_they_were_put"},
+    ),
+    "provenance that is none": (
+        lambda box: box.machine.drive.write(rf"{HOME}\provenance.json", '["me"]'),
+        {"test_provenance_is_told"},
+    ),
     "another holder": (
         lambda box: box.machine.drive.write(rf"{HOME}\services\ollama\holder.pyz", b"PK other"),
         {DEFINED},
