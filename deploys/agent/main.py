@@ -100,18 +100,23 @@ class Agent:
         }
 
     def _state(self, kind: str, wanted: dict[str, State]) -> dict[str, Optional[State]]:
-        """A kind that cannot be looked at says so in each of its resources; the others are still seen."""
+        """A kind, or one resource, that cannot be looked at says so; the others are still seen."""
         try:
             return dict(self._kind(kind).look(wanted)) if wanted else {}
         except Refused as refused:
             return {name: {"unknown": refused.to_json()} for name in wanted}
+        except OSError as error:
+            if len(wanted) > 1:  # one of them, and not the others
+                return {name: self._state(kind, {name: spec})[name] for name, spec in wanted.items()}
+            fix = "look at that on the machine, then converge again"
+            return {name: {"unknown": Refused(f"look at {name}", why_of(error), fix).to_json()} for name in wanted}
 
     def _look_below(self, state: dict[str, dict[str, Optional[State]]], asked: dict[str, dict[str, State]]) -> None:
         """Say of each folder that is not ours yet whether others may change what is in it, or who owns it."""
         for kind, wanted in asked.items():
             for name, spec in wanted.items():
                 try:
-                    wide = adoption.wide(self.system, self.home, kind, name, spec)
+                    wide = adoption.others_may_change(self.system, self.home, kind, name, spec)
                 except Refused as refused:
                     state[kind][name] = {"unknown": refused.to_json()}
                     continue

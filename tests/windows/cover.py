@@ -18,6 +18,7 @@ ENOUGH_PERCENT = 95.0
 LEFT_OUT = "win32.py"
 # those that are about the agent; the others are about the stand-ins, or drive it through a whole desk
 TESTS = ["pure", "windows", "kinds", "standin_agent", "standin_kinds", "standin_verbs", "standin_adoption"]
+TESTS += ["standin_nests", "standin_roots", "standin_timeouts"]
 
 
 def windows_half() -> list[Path]:

@@ -449,3 +449,33 @@ def test_the_machine_s_own_administrator_is_letters_to_windows(
     number = security.ALIASES["LA"]
     assert bench.load("windows.ownership").look_over(path, number, top=False, mend=False)["owner"] == ""
     assert system.access_of(path) == f"O:{number}D:P(A;;0x120089;;;LG)(A;;0x1f01ff;;;S-1-5-32-544)", "no guest is there"
+
+
+def test_a_user_who_is_called_as_the_machine_is(bench: StandInBench, system: Any, machine: Machine) -> None:
+    """Windows finds the machine first, which is nobody who can be given a file."""
+    machine.accounts[f"{security.MACHINE}-1003"] = ("APEX", "Apex")
+    bench.write(r"C:\work\file", b"")
+    system.grant(r"C:\work\file", "only Apex")
+    assert system.access_of(r"C:\work\file") == "only Apex"
+    assert f"{security.MACHINE}-1003" in {ace.sid for ace in machine.drive.descriptor(r"C:\work\file").aces}
+
+
+def test_one_resource_that_cannot_be_looked_at_ends_no_look(
+    bench: StandInBench, system: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = bench.load("main").Agent(system, bench.load("home").Home(system, bench.home))
+    machine.registry.set(r"HKLM\SOFTWARE\Ours", "Name", 1, "text")
+    win32 = bench.load("windows.win32")
+    real = win32.values
+
+    def values(key: str) -> Any:
+        if key.endswith("Theirs"):
+            raise PermissionError(13, "Access is denied")
+        return real(key)
+
+    monkeypatch.setattr(win32, "values", values)
+    names = [r"HKLM\SOFTWARE\Ours\Name", r"HKLM\SOFTWARE\Theirs\Name"]
+    found = agent.look({"asked": [["registry_value", name, {}] for name in names]})["state"]["registry_value"]
+    assert found[names[0]] == {"type": "string", "data": "text"}
+    assert found[names[1]]["unknown"]["why"] == "Access is denied"
+    assert found[names[1]]["unknown"]["what"] == rf"look at {names[1]}"

@@ -16,7 +16,7 @@ from ..system import State, System
 KINDS = ("directory", "release", "venv", "service")
 
 
-def wide(system: System, home: Home, kind: str, name: str, spec: State) -> bool:
+def others_may_change(system: System, home: Home, kind: str, name: str, spec: State) -> bool:
     """Whether others may change what is in the folder of a resource that is not noted as ours; False without one.
 
     Raises Refused when it, or anything below it, belongs to somebody else or leads elsewhere. `spec`: as the desk asks
@@ -27,7 +27,7 @@ def wide(system: System, home: Home, kind: str, name: str, spec: State) -> bool:
 
 
 def adopt(system: System, home: Home, kind: str, name: str, spec: State) -> None:
-    """Let nobody else change that folder or what is in it any more. Raises Refused as `wide` does."""
+    """Let nobody else change that folder or what is in it any more. Raises Refused as `others_may_change` does."""
     folder = _folder(system, home, kind, name, spec)
     if folder is not None:
         _survey(system, *folder, mend=True)

@@ -55,7 +55,7 @@ def descriptor(masks: dict[str, int], directory: bool) -> Descriptor:
     return Descriptor(ADMINISTRATORS, True, frozenset(Ace(True, flags, mask, sid) for sid, mask in masks.items()))
 
 
-def wide(found: Descriptor, also: str) -> bool:
+def lets_others_write(found: Descriptor, also: str) -> bool:
     """Whether anybody but administrators, and the account `also`, may change it or what will be made in it."""
     return any(ace.allow and ace.mask & WRITE and not _may(ace.sid, also) for ace in found.aces)
 

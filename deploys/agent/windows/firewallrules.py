@@ -8,14 +8,14 @@ from ..errors import Refused
 from ..home import Home
 from ..keeping import before, note_before
 from ..system import Progress, State, System
-from . import rules, win32
+from . import registry, rules, win32
 
 NO_OTHERS: State = {"blocked_by": [], "opened_by": [], "widened_by": []}
 
 
 def everything() -> list[State]:
     """The meaning of every local rule. What is no rule by the grammar is nobody's business."""
-    found = (rules.tokens(str(data)) for _, data in (win32.values(rules.KEY) or {}).values())
+    found = (rules.tokens(str(data)) for _, data in (registry.values(rules.KEY) or {}).values())
     return [rules.meaning(each) for each in found if each]
 
 

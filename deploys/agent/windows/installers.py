@@ -13,7 +13,7 @@ from ..kinds.downloads import fetch
 from ..kinds.files import sha256_of
 from ..patience import discard
 from ..system import Progress, State, System
-from . import win32
+from . import registry, win32
 from .reboots import Reboots, wants_restart
 
 UNINSTALL = (
@@ -45,8 +45,8 @@ def installed(name: str) -> Optional[str]:
 
 def _listed(name: str, places: Sequence[str]) -> Optional[str]:
     for place in places:
-        for key in win32.subkeys(place):
-            values = {word.lower(): data for word, (_, data) in (win32.values(f"{place}\\{key}") or {}).items()}
+        for key in registry.subkeys(place):
+            values = {word.lower(): data for word, (_, data) in (registry.values(f"{place}\\{key}") or {}).items()}
             if _is_called(name, str(values.get("displayname", ""))):
                 return str(values.get("displayversion", ""))
     return None

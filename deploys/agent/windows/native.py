@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Optional
+from typing import Callable, Optional
 
 from ..errors import Refused
 from ..system import State
-from . import schedule, win32
+from . import registry, schedule, win32
 
 SERVICES = r"HKLM\SYSTEM\CurrentControlSet\Services"
 STOPPED, RUNNING = 1, 4
@@ -21,7 +21,7 @@ WITHIN_S = 60.0
 
 def look(name: str) -> Optional[State]:
     """{"start": "auto"|"delayed"|"manual"|"disabled"|"boot", "running": bool, "process": pid} or None."""
-    values = win32.values(f"{SERVICES}\\{name}")
+    values = registry.values(f"{SERVICES}\\{name}")
     state, pid = _state(name)
     if values is None or state == 0:
         return None
@@ -70,9 +70,9 @@ def restart(name: str, directory: str) -> None:
         schedule.delete(task)
 
 
-def _wait(what: str, true: object) -> None:
+def _wait(what: str, reached: Callable[[], bool]) -> None:
     end = time.monotonic() + WITHIN_S
-    while not true():  # type: ignore[operator]
+    while not reached():
         if time.monotonic() > end:
             raise Refused(what, f"it is not so after {WITHIN_S:g} s", "see the event log on the machine")
         time.sleep(0.1)

@@ -14,7 +14,7 @@ from typing import IO, Any, Callable, Iterator, Union
 
 from .. import patience
 from ..errors import Refused
-from . import sddl, win32
+from . import accounts, sddl, win32
 
 LOOK = 0x120080  # READ_CONTROL, SYNCHRONIZE, its attributes
 DELETE = 0x10000
@@ -39,7 +39,7 @@ def security(handle: Any) -> str:
 @functools.lru_cache(maxsize=None)
 def _sid_of_letters(letters: str) -> str:
     try:
-        return str(win32.sid_of(win32.name_of(letters)))
+        return accounts.sid_of(win32.name_of(letters))
     except OSError:  # nobody there is meant
         return letters
 

@@ -20,11 +20,11 @@ def look_over(path: str, account: str, top: bool, mend: bool) -> State:
         found = sddl.parse(text)
     except ValueError:  # entries of a kind that no folder of ours has: whoever made them is not known
         return {"link": link, "owner": "somebody whose access list cannot be read", "wide": True}
-    wide = acl.wide(found, account) or not _trusted(found.owner, account)
+    wide = acl.lets_others_write(found, account) or not _trusted(found.owner, account)
     known = _trusted(found.owner, account) or found.owner == this_user()
     if wide and known and mend and not link:
         ntfs.secure(path, lambda now: _narrowed(path, now, account, top, directory))
-        if acl.wide(sddl.parse(ntfs.access(path)), account):  # what it inherits was none of ours to set
+        if acl.lets_others_write(sddl.parse(ntfs.access(path)), account):  # what it inherits was none of ours to set
             raise Refused(f"take over {path}", "Windows lets others change it still", "see its access list there")
     return {"link": link, "owner": "" if known else _name(found.owner), "wide": wide}
 

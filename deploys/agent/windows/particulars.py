@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ..system import State
-from . import win32
+from . import registry
 from .reboots import KEYS
 
 OPENSSH = r"HKLM\SOFTWARE\OpenSSH"
@@ -19,17 +19,17 @@ def look() -> State:
     """
     return {
         "default_shell": _value(OPENSSH, "DefaultShell"),
-        "restart_wanted_by": [who for who, key in KEYS.items() if win32.values(key) is not None],
+        "restart_wanted_by": [who for who, key in KEYS.items() if registry.values(key) is not None],
         "wsl": wsl(),
     }
 
 
 def wsl() -> Optional[State]:
     """{"default_version", "distributions": {name: version}}, or None for a user who never had any."""
-    if win32.values(LXSS) is None:
+    if registry.values(LXSS) is None:
         return None
     found = {}
-    for key in win32.subkeys(LXSS):
+    for key in registry.subkeys(LXSS):
         name = _value(f"{LXSS}\\{key}", "DistributionName")
         if name:
             found[str(name)] = _value(f"{LXSS}\\{key}", "Version")
@@ -38,5 +38,5 @@ def wsl() -> Optional[State]:
 
 def _value(key: str, name: str) -> object:
     """A value's data, by its name without case; None when there is none."""
-    found = win32.values(key) or {}
+    found = registry.values(key) or {}
     return next((data for own, (_, data) in found.items() if own.lower() == name.lower()), None)

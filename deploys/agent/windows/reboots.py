@@ -7,7 +7,7 @@ from typing import Optional
 from ..errors import Refused
 from ..home import Home
 from ..system import Progress, State, System
-from . import win32
+from . import registry, win32
 
 CURRENT = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion"
 KEYS = {
@@ -22,7 +22,7 @@ def pending(system: System, home: Home) -> list[str]:
     """Who waits for one. Files to be renamed are left out: harmless updaters leave them all the time."""
     boot = system.this_boot()
     ours = [each["id"] for each in home.manifest() if each["kind"] == "installer" and wants_restart(each, boot)]
-    return [*(who for who, key in KEYS.items() if win32.values(key) is not None), *ours]
+    return [*(who for who, key in KEYS.items() if registry.values(key) is not None), *ours]
 
 
 def wants_restart(installer: State, boot: str) -> bool:

@@ -8,7 +8,7 @@ from ..errors import Refused, why_of
 from ..home import Home
 from ..keeping import before, note_before
 from ..system import Progress, State, System
-from . import rules, win32
+from . import registry, rules, win32
 
 TYPES = {"string": 1, "expand": 2, "binary": 3, "dword": 4, "multi": 7, "qword": 11}
 SERVICES = r"HKLM\SYSTEM\CurrentControlSet\Services"
@@ -16,7 +16,7 @@ SERVICES = r"HKLM\SYSTEM\CurrentControlSet\Services"
 
 def read(key: str, name: str) -> Optional[State]:
     """{"type", "data"} or None; the data of `binary` as hex."""
-    for own, (kind, data) in (win32.values(key) or {}).items():
+    for own, (kind, data) in (registry.values(key) or {}).items():
         if own.lower() == name.lower():
             word = {number: word for word, number in TYPES.items()}.get(kind, str(kind))
             return {"type": word, "data": data.hex() if isinstance(data, bytes) else data}

@@ -12,7 +12,7 @@ from ..errors import Refused
 from ..fresh import write_new
 from ..patience import discard
 from ..system import State
-from . import win32
+from . import accounts, win32
 from .taskxml import decode, render, tree
 
 FOLDER = "\\llm-harness\\"
@@ -27,12 +27,12 @@ def definition(name: str) -> Optional[State]:
         return None
     if code:
         raise _refused(f"look at task {name}", out, err)
-    return tree(decode(out, win32.text), win32.sid_of)
+    return tree(decode(out, win32.text), accounts.sid_of)
 
 
 def wanted(spec: State) -> State:
     """The plain tree that `spec` (see `taskxml.render`) asks for."""
-    made = tree(decode(render(spec, win32.sid_of), win32.text), win32.sid_of)
+    made = tree(decode(render(spec, accounts.sid_of), win32.text), accounts.sid_of)
     if made is None:
         raise ValueError(f"no task: {spec}")
     return made
@@ -40,7 +40,7 @@ def wanted(spec: State) -> State:
 
 def register(name: str, spec: State, directory: str) -> None:
     """Create or replace; what runs under that name goes on. `directory`: where only administrators write."""
-    path = write_new(directory, render(spec, win32.sid_of))
+    path = write_new(directory, render(spec, accounts.sid_of))
     try:
         code, out, err = win32.run("schtasks.exe", ["/Create", "/TN", name, "/XML", path, "/F"])
     finally:

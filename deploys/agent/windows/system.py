@@ -14,7 +14,7 @@ from ..errors import Refused, why_of
 from ..fresh import write_new
 from ..patience import discard
 from ..system import State
-from . import acl, nests, ntfs, ownership, particulars, schedule, sddl, win32
+from . import accounts, acl, nests, ntfs, ownership, particulars, schedule, sddl, win32
 from .bootservices import BootServices
 
 START_S = 30.0
@@ -61,8 +61,8 @@ class Windows:
             return text
 
     def grant(self, path: str, access: str) -> None:
-        acl.spelling(access, win32.sid_of, win32.name_of)
-        wanted = acl.wanted(access, os.path.isdir(path), win32.sid_of)
+        acl.spelling(access, accounts.sid_of, win32.name_of)
+        wanted = acl.wanted(access, os.path.isdir(path), accounts.sid_of)
         if wanted is None:
             try:
                 wanted = sddl.parse(access)

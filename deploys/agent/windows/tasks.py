@@ -9,7 +9,7 @@ from typing import Optional
 from ..errors import Refused
 from ..home import Home
 from ..system import Progress, State, System
-from . import schedule, win32
+from . import accounts, schedule
 from .bootservices import ACCOUNTS, BootServices
 
 CHOICES = ("logon", "elevated", "catch_up", "battery", "limit_s", "enabled")
@@ -31,7 +31,7 @@ class HeldTasks(BootServices):
         if spec["account"] in ACCOUNTS:
             return ACCOUNTS[spec["account"]][1]
         try:
-            return str(win32.sid_of(spec["account"]))
+            return accounts.sid_of(spec["account"])
         except OSError:
             fix = "create that user, or correct its name in group_data"
             raise Refused(f"define task {spec['name']}", f"there is no user {spec['account']}", fix) from None

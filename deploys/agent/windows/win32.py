@@ -120,13 +120,13 @@ def set_security(handle: c_void_p, sddl: str, inherit: bool) -> None:
     _must(not (code := advapi32.SetSecurityInfo(handle, 1, what, owner, None, dacl, None)), code)
 
 
-def sid_of(account: str) -> str:
-    """The SID of an account's name. Raises OSError 1332 when there is none."""
-    sid, domain, said, size = (c_ubyte * 256)(), (c_wchar * 256)(), c_wchar_p(), c_uint32(256)
-    rest = (byref(size), domain, byref(c_uint32(256)), byref(c_int()))
-    _must(advapi32.LookupAccountNameW(None, c_wchar_p(account), sid, *rest))
+def account(name: str) -> tuple[str, int]:
+    """(SID, kind: 3 for a whole domain) of an account's name. Raises OSError 1332 when there is none."""
+    sid, domain, said, size, kind = (c_ubyte * 256)(), (c_wchar * 256)(), c_wchar_p(), c_uint32(256), c_int()
+    rest = (byref(size), domain, byref(c_uint32(256)), byref(kind))
+    _must(advapi32.LookupAccountNameW(None, c_wchar_p(name), sid, *rest))
     _must(advapi32.ConvertSidToStringSidW(sid, byref(said)))
-    return str(said.value)
+    return str(said.value), kind.value
 
 
 def name_of(sid: str) -> str:

@@ -25,6 +25,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.root = Key("")
+        self.shrinks: dict[str, bool] = {}  # keys from which something goes while they are read the next time
         self.writer = "agent"  # who writes just now: "windows" may write everything
 
     def find(self, path: str, make: bool = False) -> Key | None:

@@ -14,7 +14,7 @@ from . import handles
 from . import security as security_
 from .drive import error
 from .handles import Handle
-from .machine import Machine
+from .machine import HOST, Machine
 from .processes import Process
 
 
@@ -37,11 +37,17 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
     def text(data: bytes) -> str:
         return data.decode(machine.oem, "replace")
 
+    def must_stay(key: str) -> None:
+        if registry.shrinks.pop(key, None):
+            raise error(259, key)
+
     def values(key: str) -> dict[str, tuple[int, Any]] | None:
+        must_stay(key)
         found = registry.find(key)
         return {name: (kind, data) for name, kind, data in found.values.values()} if found else None
 
     def subkeys(key: str) -> list[str]:
+        must_stay(key)
         found = registry.find(key)
         return [each.name for each in found.keys.values()] if found else []
 
@@ -85,8 +91,9 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         if inherit:
             handle.inherit()
 
-    def sid_of(account: str) -> str:
-        return machine.sid_of(account)
+    def account(name: str) -> tuple[str, int]:
+        """The machine's own name is found before a user's: 3 is a domain, 1 a user."""
+        return (security_.MACHINE, 3) if name.lower() == HOST.lower() else (machine.sid_of(name), 1)
 
     def name_of(sid: str) -> str:
         return machine.account(security_.ALIASES.get(sid, sid))[1]
@@ -148,9 +155,8 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         delete,
         security,
         set_security,
-        sid_of,
     ):
         every[each.__name__] = each
-    for each in (sid_of, name_of, created, terminate, enter_job, job_processes, end_job):
+    for each in (account, name_of, created, terminate, enter_job, job_processes, end_job):
         every[each.__name__] = each
     return {name: checked(function) for name, function in every.items()}
