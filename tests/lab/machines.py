@@ -6,7 +6,10 @@ import io
 import os
 import tarfile
 import time
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.lab.containers import FOUND, MADE, STARTED, Docker
 from tests.lab.settings import HERE, LINUX, WINDOWS, Lab
@@ -43,6 +46,9 @@ class Machine:
             run(["docker", "rm", "-f", self.lab.container(self.name)])
             found = None
         if found and self.docker.revive(self.name):
+            if self.system == WINDOWS and _older_than_its_sources(found):
+                run(["docker", "restart", self.lab.container(self.name)])
+                return STARTED
             return FOUND if found["State"]["Running"] and not found["State"]["Paused"] else STARTED
         for volume in (self.disk, self.drive):
             self.docker.drop_volume(volume)
@@ -118,6 +124,12 @@ class Machine:
                 else:
                     _put(archive, place, tailscale.folder / program, 0o755)
         return parcel.getvalue()
+
+
+def _older_than_its_sources(found: Mapping[str, Any]) -> bool:
+    """Whether the stand-in has run since before its present sources: it has read others."""
+    started = datetime.fromisoformat(found["State"]["StartedAt"][:19] + "+00:00").timestamp()
+    return any(each.stat().st_mtime > started for each in STANDIN.glob("*.py"))
 
 
 def host_keys(lab: Lab) -> Path:

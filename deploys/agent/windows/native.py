@@ -17,6 +17,7 @@ NO_SUCH, ALREADY_RUNS, NOT_STARTED = 1060, 1056, 1062
 STARTS = {"auto": 2, "manual": 3, "disabled": 4}
 WORDS = {"auto": "auto", "delayed": "delayed-auto", "manual": "demand", "disabled": "disabled"}
 WITHIN_S = 60.0
+ROW = re.compile(rb"^[ \t]+[^:\r\n]+:[ \t]*(\w+)", re.M)  # the first word behind an indented label
 
 
 def look(name: str) -> Optional[State]:
@@ -33,12 +34,13 @@ def look(name: str) -> Optional[State]:
 
 
 def _state(name: str) -> tuple[int, int]:
-    """(state's number, pid); zeros when there is no such service. The labels are English in every language."""
+    """(state's number, pid); zeros when there is no such service. By their places: the labels are translated."""
     code, out, _ = win32.run("sc.exe", ["queryex", name])
-    state, pid = re.search(rb"STATE\s*:\s*(\d+)", out), re.search(rb"PID\s*:\s*(\d+)", out)
-    if code or state is None:
+    rows = ROW.findall(out)
+    if code or len(rows) < 7:
         return 0, 0
-    return int(state[1]), int(pid[1]) if pid else 0
+    _kind, state, *_codes_and_hints, pid = rows[:7]
+    return int(state), int(pid)
 
 
 def set_start(name: str, start: str) -> None:
