@@ -80,6 +80,13 @@ class System(Protocol):
     def unwatch(self) -> None:
         """No more of that from now on; what runs goes on to its end."""
 
+    # -- who is where
+    def listeners(self) -> list[State]:
+        """[{"address", "port", "process", "program"}] of everything that listens on TCP; process 0 when unknown."""
+
+    def runs(self, service: str, process: int) -> bool:
+        """Whether that process belongs to the service of ours with that name."""
+
     # -- the internet
     def learn_root(self, url: str) -> bool:
         """Have the system fetch the root certificate of that server, if it does so only when it needs one.

@@ -291,6 +291,12 @@ def test_power_settings_are_numbers(bench: Bench, refused: Any) -> None:
         kind.look("nap")
 
 
+def test_listeners_are_rows_of_numbers(bench: Bench) -> None:
+    for each in bench.load("windows.sockets").listeners():
+        assert each["port"] > 0
+        assert ":" in each["address"] or each["address"].count(".") == 3
+
+
 def test_a_program_that_is_not_installed(bench: Bench) -> None:
     assert Kind(bench, "installer").look("No Such Program Of Ours") is None
 

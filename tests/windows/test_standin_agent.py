@@ -63,6 +63,25 @@ def test_a_service_without_rights_runs_as_local_service(
     assert not security.allows(home, seen[0], security.READ)
 
 
+def test_who_is_of_a_service_and_who_only_has_its_place(
+    bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine
+) -> None:
+    machine.processes.install(r"C:\work\environment.exe", Process.live)
+    system.define_service(spec)
+    system.start_service(SERVICE)
+    until(lambda: look(system)["running"])
+    (own,) = (each.pid for each in machine.processes.find("environment.exe") if each.alive)
+    other = bench.start("forever")
+    assert [system.runs(SERVICE, process) for process in (own, other)] == [True, False]
+    machine.tools.sockets.append(("TCP", "127.0.0.1", 11434, "LISTENING", other))
+    kind = bench.load("kinds.services").Services(system, bench.load("home").Home(system, bench.home))
+    bench.load("kinds.services").LEAVING_S = 0.1
+    request = {"id": SERVICE, "spec": {**spec, "command": ["x"]}, "inputs": {}, "within_s": 1}
+    with pytest.raises(bench.load("errors").Refused, match=r"forever.exe \(process \d+\), which is none of its own"):
+        kind.ensure({**request, "answers": "http://127.0.0.1:11434/api/version"}, lambda _: None)
+    assert look(system)["running"], "what runs goes on"
+
+
 def test_a_program_finds_its_home(bench: StandInBench, system: Any, spec: dict[str, Any], machine: Machine) -> None:
     homes: list[str] = []
 

@@ -224,6 +224,26 @@ def test_a_restart_only_when_it_is_pending(bench: StandInBench, machine: Machine
     kind.remove("pending")
 
 
+# -- sockets
+def test_listeners_with_their_owners(bench: StandInBench, machine: Machine, refused: Any) -> None:
+    owner = bench.start("forever")
+    machine.tools.sockets += [
+        ("TCP", "127.0.0.1", 11434, "LISTENING", owner),
+        ("TCP", "::1", 11434, "LISTENING", owner),
+        ("TCP", "100.64.0.7", 22, "ESTABLISHED", 9),
+        ("TCP", "100.64.0.7", 23, "TIME_WAIT", 9),
+        ("UDP", "0.0.0.0", 41641, "", 9),
+    ]
+    found = bench.load("windows.sockets").listeners()
+    assert [(each["address"], each["port"], each["program"]) for each in found] == [
+        ("127.0.0.1", 11434, "forever.exe"),
+        ("::1", 11434, "forever.exe"),
+    ]
+    machine.processes.install(r"C:\Windows\System32\netstat.exe", lambda process: 1)
+    with pytest.raises(refused, match="netstat ended with 1"):
+        bench.load("windows.sockets").listeners()
+
+
 # -- the registry
 def test_a_key_that_shrinks_while_it_is_read(bench: StandInBench, machine: Machine) -> None:
     values, installers = bench.load("windows.registryvalues"), bench.load("windows.installers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+import urllib.parse
 import urllib.request
 from typing import Optional
 
@@ -14,6 +15,7 @@ from .asking import ask_token
 from .files import Files
 
 TOO_OFTEN = 3  # falls while somebody waits for it
+LEAVING_S = 5.0  # what was just stopped may still hold its place
 
 
 def answers(url: str, timeout_s: float) -> bool:
@@ -62,6 +64,9 @@ class Services:
                 "there is none of that name",
                 "install it, or correct the name in group_data",
             )
+        taken = self._taken(name, request.get("answers")) if ours else None
+        if taken:
+            raise Refused(f"start {name}", taken, "end it there, and see that it does not start again; then converge")
         if ours and not _as_defined(present, spec):
             self.system.define_service({**spec, "name": name})
         if request.get("reload") and present and present["running"]:
@@ -96,12 +101,37 @@ class Services:
             lines = self.system.log_tail(name, 6).splitlines()
             said = " / ".join(line for line in lines if line.strip())[-300:]
             return f"{silent}; it last said: {said or 'nothing'}"
+        taken = self._taken(name, url)
+        if taken:
+            return taken
         try:
             if request.get("ask"):
                 ask_token(request["ask"], name)
         except Refused as refused:
             return refused.why
         return None
+
+    def _taken(self, name: str, url: Optional[str]) -> Optional[str]:
+        """Who else has the very place where it shall answer, for longer than an end takes; None when nobody.
+
+        It would answer in the service's place, and the service fall over again and again unseen.
+        """
+        place = urllib.parse.urlsplit(url or "")
+        end = time.monotonic() + LEAVING_S
+        while True:
+            others = [
+                each
+                for each in (self.system.listeners() if place.port else [])
+                if (each["address"], each["port"]) == (place.hostname, place.port)
+                and each["process"]
+                and not self.system.runs(name, each["process"])
+            ]
+            if not others:
+                return None
+            if time.monotonic() > end:
+                who = f"{others[0]['program']} (process {others[0]['process']})"
+                return f"{who}, which is none of its own, listens at {place.hostname}:{place.port}"
+            time.sleep(0.2)
 
     def _silent(self, name: str, url: str, within_s: float) -> Optional[str]:
         """Wait for its answer. Why there is none, or None; sooner when it keeps falling over."""

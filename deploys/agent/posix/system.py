@@ -15,7 +15,7 @@ from ..fresh import fresh
 from ..patience import clear_away, discard
 from ..programs import run
 from ..system import State
-from . import modes
+from . import modes, sockets
 from .units import parse_unit, render_unit, render_watcher
 
 UNITS = "/etc/systemd/system"
@@ -101,6 +101,13 @@ class Posix:
     def stop(self, pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # it leads its own session
+
+    # -- who is where
+    def listeners(self) -> list[State]:
+        return sockets.listeners()
+
+    def runs(self, service: str, process: int) -> bool:
+        return sockets.runs(service, process)
 
     # -- the internet
     def learn_root(self, url: str) -> bool:

@@ -14,7 +14,7 @@ from ..errors import Refused, why_of
 from ..fresh import write_new
 from ..patience import discard
 from ..system import State
-from . import accounts, acl, nests, ntfs, ownership, particulars, schedule, sddl, win32
+from . import accounts, acl, nests, ntfs, ownership, particulars, schedule, sddl, sockets, win32
 from .bootservices import BootServices
 
 START_S = 30.0
@@ -140,6 +140,13 @@ class Windows:
                 why = f"Windows says: {refusals[0]}" if refusals else f"it still runs after {STOP_S:g} s"
                 raise Refused(f"end process {names}", why, "end it by hand there, or restart that machine")
             time.sleep(0.02)
+
+    # -- who is where
+    def listeners(self) -> list[State]:
+        return sockets.listeners()
+
+    def runs(self, service: str, process: int) -> bool:
+        return process in win32.job_processes(self.boot.job(service))
 
     # -- the internet
     def learn_root(self, url: str) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .conftest import Desk, Machine
+from .conftest import Desk, Machine, until
 
 
 class Nonsense(NamedTuple):
@@ -109,3 +109,25 @@ def test_a_moved_tag_keeps_the_model_that_is_held(copy: Desk, g16: Machine) -> N
     assert "the tag has moved" in ran.out
     assert "abababababab" in ran.out
     assert g16.sh("curl -sf http://127.0.0.1:11434/api/tags | jq -r '.models[].digest'") == held
+
+
+@pytest.mark.parametrize("name", ["g16", "apex"])
+def test_somebody_else_in_the_engines_place(name: str, desk: Desk, machines: dict[str, Machine]) -> None:
+    """What answers there is not ours: a converge that took it for ours would say that all is well."""
+    machine = machines[name]
+    if machine.windows:
+        machine.control("task", name=r"\llm-harness\ollama", do="end")
+    else:
+        machine.sh("systemctl stop ollama")
+    other = "python3 -m http.server 11434 --bind 127.0.0.1"
+    machine.sh(f"setsid -f {other} >/dev/null 2>&1")
+    try:
+        until(lambda: machine.sh("ss -Hltn 'src 127.0.0.1:11434'"))
+        ran = desk.run("converge", f"HOST={name}")
+    finally:
+        machine.sh(f"pkill -f '^{other}'")
+    assert ran.code == 1
+    (line,) = {line for line in ran.out.splitlines() if line.startswith(f"{name}: could not start ollama: ")}
+    assert "which is none of its own, listens at 127.0.0.1:11434. Fix: end it there" in line
+    assert desk.run("converge", f"HOST={name}").code == 0
+    assert desk.run("plan", f"HOST={name}").code == 0

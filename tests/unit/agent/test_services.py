@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +20,10 @@ import pytest
 
 from deploys.agent.errors import Refused
 from deploys.agent.home import Home
+from deploys.agent.kinds import services
 from deploys.agent.kinds.services import answers
 from deploys.agent.main import Agent
+from deploys.agent.posix import sockets
 from deploys.agent.posix import system as posix
 
 from .conftest import Put
@@ -73,7 +77,8 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, put_program: Put) -> Systemd:
+def systemd(tmp_path: Path, put_program: Put, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    monkeypatch.setattr(sockets, "runs", lambda service, process: True)  # the doors of these tests are its own
     state = tmp_path / "systemd"
     put_program("systemctl", SYSTEMCTL.format(state=state))
     put_program("journalctl", f"cat {state}/journal")
@@ -337,3 +342,56 @@ def test_what_counts_as_an_answer() -> None:
         assert not answers(url, 1)
     assert not answers(f"http://127.0.0.1:{closed_port()}/", 1)
     assert not answers("no url", 1)
+
+
+class TestItsPlace:
+    """Somebody else at the port would answer for it."""
+
+    @pytest.fixture(autouse=True)
+    def _strangers(self, systemd: Systemd, units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sockets, "runs", lambda service, process: False)
+        monkeypatch.setattr(services, "LEAVING_S", 0.1)
+
+    def test_taken_by_somebody_else_changes_nothing_and_says_by_whom(
+        self, agent: Agent, systemd: Systemd, units: Path
+    ) -> None:
+        with door(lambda: True) as url, pytest.raises(Refused) as caught:
+            ensure(agent, answers=url)
+        program = Path("/proc/self/comm").read_text().strip()
+        place = url.removeprefix("http://").partition("/")[0]
+        assert caught.value.why == f"{program} (process {os.getpid()}), which is none of its own, listens at {place}"
+        assert caught.value.fix.startswith("end it there")
+        assert (systemd.asked, list(units.iterdir())) == ([], [])
+
+    def test_somebody_else_who_comes_while_it_starts_is_no_success(
+        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with door(lambda: True) as url:
+            seen = iter([[], sockets.listeners()])
+            last = sockets.listeners()
+            monkeypatch.setattr(sockets, "listeners", lambda: next(seen, last))
+            with pytest.raises(Refused, match="which is none of its own"):
+                ensure(agent, answers=url)
+
+    def test_at_another_address_is_nobodys_business(self, agent: Agent) -> None:
+        with socket.create_server(("127.0.0.2", 0)) as other:
+            port = other.getsockname()[1]
+            with pytest.raises(Refused, match="does not answer"):
+                ensure(agent, answers=f"http://127.0.0.1:{port}/", within_s=0.3)
+
+
+def test_listeners_are_those_of_the_kernel() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as four,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
+    ):
+        found = [each for each in sockets.listeners() if each["process"] == os.getpid()]
+        places = {(each["address"], each["port"]) for each in found}
+        assert {four.getsockname()[:2], six.getsockname()[:2]} <= places
+
+
+def test_a_process_is_of_the_service_that_systemd_counts_it_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"/proc/7/cgroup": ["0::/docker/1a/system.slice/ollama.service"], "/proc/8/cgroup": ["0::/user.slice"]}
+    monkeypatch.setattr(sockets, "_lines", lambda path: told.get(path, []))
+    assert [sockets.runs("ollama", process) for process in (7, 8, 9)] == [True, False, False]
+    assert not sockets.runs("llama", 7)
