@@ -11,7 +11,7 @@ TRAPS = {
     "platform": "asks WMI, which is refused to a network logon and crashes",
 }
 # Shut to everybody else is what they want: who else may come in is said right after.
-CLOSED_AT_BIRTH = {("bootservices.py", "mkdir(mode)"), ("files.py", "mkdir(mode)")}
+CLOSED_AT_BIRTH = {("bootservices.py", "mkdir(mode)"), ("files.py", "mkdir(mode)"), ("nests.py", "mkdir(mode)")}
 
 
 def traps(path: Path) -> set[tuple[str, str]]:
