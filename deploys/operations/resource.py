@@ -36,6 +36,7 @@ STAYS = {  # what leaves the data and is forgotten, no more: others may use it b
     "feature": "it stays as it is on the machine",
     "installer": "it stays installed",
 }
+WHOLE_TREES = {"release", "venv"}  # thousands of files: removing them can take longer than one answer may
 
 Found = dict[str, Any] | None
 
@@ -236,7 +237,7 @@ def _commit() -> str:
 def removed(name: str, kind: str, id: str) -> OperationMeta:
     """Remove a resource that an earlier converge made and the data no longer names."""
     why = "no longer in the data" + (f"; {STAYS[kind]}" if kind in STAYS else "")
-    resource = Resource(kind, id, lambda _: why, dict, verb="remove")
+    resource = Resource(kind, id, lambda _: why, dict, verb="remove", job=kind in WHOLE_TREES)
     return ensure(name=name, resource=resource)
 
 

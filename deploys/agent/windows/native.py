@@ -16,7 +16,7 @@ STOPPED, RUNNING = 1, 4
 NO_SUCH, ALREADY_RUNS, NOT_STARTED = 1060, 1056, 1062
 STARTS = {"auto": 2, "manual": 3, "disabled": 4}
 WORDS = {"auto": "auto", "delayed": "delayed-auto", "manual": "demand", "disabled": "disabled"}
-WITHIN_S = 60.0
+WITHIN_S = 45.0  # less than the desk waits for an answer
 ROW = re.compile(rb"^[ \t]+[^:\r\n]+:[ \t]*(\w+)", re.M)  # the first word behind an indented label
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,4 +57,20 @@ def test_what_makes_way_goes_before_what_comes_and_once(tmp_path: Path) -> None:
     assert ran.code == 0, ran.output
     assert ran.said("changed") == [("file", f"{project.place}/{name}") for name in ("old", "new")]
     assert not (project.place / "old").exists()
+    assert project.plan().said("planned") == []
+
+
+def test_whole_trees_leave_as_a_job(tmp_path: Path) -> None:
+    """On a slow disk their going outlives an answer."""
+    project = Project(tmp_path)
+    project.wants('files.config("File", PLACE + "/file", text="x", access=ACCESS)')
+    project.converge()
+    tree = project.place / "releases"
+    manifest = json.loads((project.home / "managed.json").read_text())
+    gone = [{"kind": "release", "id": str(tree), "spec": {}}]
+    (project.home / "managed.json").write_text(json.dumps([*manifest, *gone]))
+    ran = project.converge()
+    assert ran.said("changed") == [("release", str(tree))], ran.output
+    (job,) = (project.home / "jobs").glob("*.json")
+    assert json.loads(job.read_text())["state"] == "done"
     assert project.plan().said("planned") == []
