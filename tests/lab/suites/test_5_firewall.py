@@ -67,7 +67,8 @@ def test_a_rule_that_opens_to_anybody_does(lab: dict[str, Any], apex: Machine) -
     try:
         until(lambda: open_to(lab, "neighbour", DOOR) == [DOOR], 10)
     finally:
-        apex.control("rule", name=SSH_RULE, do="delete")
+        was = {"text": before[SSH_RULE]} if SSH_RULE in before else {"do": "delete"}
+        apex.control("rule", name=SSH_RULE, **was)
     until(lambda: open_to(lab, "neighbour", DOOR) == [], 10)
     assert apex.control("firewall") == before
 
