@@ -11,6 +11,7 @@ from typing import Callable
 
 from .patience import clear_away
 
+DEEPEST = 2  # folders below a home in which new files are made: what was fetched or unpacked lies deeper
 REST = re.compile(r"\.new-.*?(\d+)-[0-9a-f]{16}")
 
 
@@ -35,11 +36,13 @@ def write_new(directory: str, content: bytes, prefix: str = ".new-") -> str:
 
 
 def clear_rests(directory: str, is_alive: Callable[[int], bool]) -> None:
-    """Remove, in all folders of `directory`, what writers that are no more left: a kill, a power cut.
+    """Remove, in the folders of `directory` in which we write, what writers that are no more left: a kill, a power cut.
 
     A process that has the number of such a writer by now keeps its rest until the next time.
     """
-    for folder, _, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory):
+        if folder.count(os.sep) == directory.count(os.sep) + DEEPEST:
+            folders.clear()
         for name in names:
             rest = REST.fullmatch(name)
             if rest and not is_alive(int(rest[1])):

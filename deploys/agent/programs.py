@@ -93,13 +93,14 @@ def pump(stream: IO[bytes], into: Callable[[bytes], object]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Children first: once it is gone, Windows no longer knows whose they were."""
     taskkill = os.path.join(os.environ.get("SYSTEMROOT", ""), "System32", "taskkill.exe")
-    doomed = [process]
     if NO_WINDOW and os.path.exists(taskkill):
         order = [taskkill, "/T", "/F", "/PID", str(process.pid)]
         nobody: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        doomed.insert(0, subprocess.Popen(order, creationflags=NO_WINDOW, **nobody))
-    for each in doomed:
-        if each is process:
-            each.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in a driver: nobody can end it
-            each.wait(LAST_WORDS_S)
+        _await(subprocess.Popen(order, creationflags=NO_WINDOW, **nobody))
+    process.kill()
+    _await(process)
+
+
+def _await(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in a driver: nobody can end it
+        process.wait(LAST_WORDS_S)

@@ -136,13 +136,13 @@ def _check_docker_user(
     """What starts at a logon is written for the user whom the desk comes as, and for nobody else."""
     if not (desktop and desktop.settings and comes_as and gateway and gateway.runtime == "docker"):
         return
-    if bare_name(desktop.user) != bare_name(comes_as):
+    if _bare_name(desktop.user) != _bare_name(comes_as):
         raise Nonsense(
             f"{machine}: docker.user is {desktop.user} and the desk comes as {comes_as}: name the same user in "
             "inventory.py (ssh_user) and in docker, else Docker starts at nobody's logon"
         )
 
 
-def bare_name(user: str) -> str:
+def _bare_name(user: str) -> str:
     """Without the domain or computer before it, in one case: Windows tells users apart by no more."""
     return user.rpartition("\\")[2].lower()

@@ -116,22 +116,24 @@ class Services:
 
         It would answer in the service's place, and the service fall over again and again unseen.
         """
-        place = urllib.parse.urlsplit(url or "")
+        if url is None:
+            return None
         end = time.monotonic() + LEAVING_S
-        while True:
-            others = [
-                each
-                for each in (self.system.listeners() if place.port else [])
-                if (each["address"], each["port"]) == (place.hostname, place.port)
-                and each["process"]
-                and not self.system.runs(name, each["process"])
-            ]
-            if not others:
-                return None
-            if time.monotonic() > end:
-                who = f"{others[0]['program']} (process {others[0]['process']})"
-                return f"{who}, which is none of its own, listens at {place.hostname}:{place.port}"
+        other = self._other_at(name, url)
+        while other and time.monotonic() < end:
             time.sleep(0.2)
+            other = self._other_at(name, url)
+        return other
+
+    def _other_at(self, name: str, url: str) -> Optional[str]:
+        """Who listens there just now and is none of the service's own processes."""
+        place = urllib.parse.urlsplit(url)
+        for each in self.system.listeners():
+            there = (each["address"], each["port"]) == (place.hostname, place.port)
+            if there and each["process"] and not self.system.runs(name, each["process"]):
+                who = f"{each['program']} (process {each['process']})"
+                return f"{who}, which is none of its own, listens at {place.hostname}:{place.port}"
+        return None
 
     def _silent(self, name: str, url: str, within_s: float) -> Optional[str]:
         """Wait for its answer. Why there is none, or None; sooner when it keeps falling over."""
