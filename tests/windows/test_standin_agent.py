@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from .benches import StandInBench, until
+from .recorded import QUERYEX_IN_SPANISH
 from .standin import security
 from .standin.machine import USER_SID, Machine
 from .standin.processes import Process
@@ -311,25 +312,10 @@ def test_windows_own_service_is_restarted(bench: StandInBench, system: Any, mach
     assert not machine.scheduler.tasks
 
 
-# Recorded in public, from a Windows in Spanish: the labels of `sc` are translated, their order is not.
-SPANISH = """
-NOMBRE_SERVICIO: sshd
-        TIPO               : 10  WIN32_OWN_PROCESS
-        ESTADO             : 4  RUNNING
-                                (STOPPABLE, NOT_PAUSABLE, ACCEPTS_SHUTDOWN)
-        CÓD_SALIDA_WIN32   : 0  (0x0)
-        CÓD_SALIDA_SERVICIO: 0  (0x0)
-        PUNTO_COMPROB.     : 0x0
-        INDICACIÓN_INICIO  : 0x0
-        PID                : 3204
-        MARCAS             :
-"""
-
-
 def test_a_service_of_windows_in_a_language_that_translates_labels(
     bench: StandInBench, system: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = SPANISH.replace("\n", "\r\n").encode("cp850")
+    said = QUERYEX_IN_SPANISH.replace("\n", "\r\n").encode("cp850")
     monkeypatch.setattr(bench.load("windows.win32"), "run", lambda *_: (0, said, b""))
     found = system.services([{"name": "sshd"}])["sshd"]
     assert (found["running"], found["process"]) == (True, "3204")

@@ -12,6 +12,7 @@ from tests.verify import expected_windows
 from tests.verify import windows_access as access
 from tests.verify import windows_parse as read
 from tests.verify.parse import Listener
+from tests.windows.recorded import QUERYEX_IN_SPANISH
 
 # R (jc, Windows 10), shortened: rows, widths and words as they were
 NETSTAT = """
@@ -78,20 +79,6 @@ SERVICE_NAME: sshd
         PID                : 3204
         FLAGS              : 
 """  # noqa: W291
-# R (the labels, several public tests and logs), A (the last two)
-QUERYEX_IN_SPANISH = """\
-
-NOMBRE_SERVICIO: sshd
-        TIPO               : 10  WIN32_OWN_PROCESS
-        ESTADO             : 4  RUNNING
-                                (STOPPABLE, NOT_PAUSABLE, ACCEPTS_SHUTDOWN)
-        CÓDIGO_SALIDA_WIN32 : 0  (0x0)
-        CÓDIGO_SALIDA_SERVICIO : 0  (0x0)
-        PUNTO_COMPROBACIÓN  : 0x0
-        INDICACIÓN_INICIO   : 0x0
-        PID                : 3204
-        MARCAS             :
-"""
 # R (WinMedic, German)
 NO_SERVICE = (
     "[SC] EnumQueryServicesStatus:OpenService FEHLER 1060:\n\nDer angegebene Dienst ist kein installierter Dienst.\n"

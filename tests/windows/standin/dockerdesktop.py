@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import real
 from .processes import Process, wrapped
 from .registry import DWORD, EXPAND_SZ, MACHINE_ENVIRONMENT, SZ
-from .security import ADMINISTRATORS, AUTHENTICATED, EVERYONE, READ, SYSTEM, USERS, allows
+from .security import ADMINISTRATORS, AUTHENTICATED, EVERYONE, MACHINE, READ, SYSTEM, USERS, allows
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -25,7 +25,7 @@ DESKTOP, BACKEND = rf"{HOME}\Docker Desktop.exe", rf"{HOME}\resources\com.docker
 LISTED = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
 UNINSTALL = rf"{LISTED}\Docker Desktop"
 RUN = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run"
-USERS_GROUP = "S-1-5-21-1004336348-1177238915-682003330-1010"
+USERS_GROUP = f"{MACHINE}-1010"
 PIPES = {
     "npipe:////./pipe/dockerDesktopLinuxEngine": "dockerDesktopLinuxEngine",
     "npipe:////./pipe/docker_engine": "docker_engine",
